@@ -1,0 +1,80 @@
+"""Actors on Pykka: processes and messages as in Erlang/OTP, usable alone."""
+
+from beamlens_actors.abort import AbortSignal
+from beamlens_actors.actor import Actor
+from beamlens_actors.backends import offload, set_default_backend
+from beamlens_actors.backends.threads import abandoned, is_actor_thread, set_thread_limit
+from beamlens_actors.context import current_actor
+from beamlens_actors.errors import (
+    Aborted,
+    ActorCrashed,
+    ActorDead,
+    ActorError,
+    ActorLimit,
+    AlreadyRegistered,
+    AskTimeout,
+    InvalidOption,
+    MailboxClosed,
+    MailboxFull,
+    MailboxInUse,
+    ReplyError,
+    SelfAsk,
+    StartTimeout,
+    StopTimeout,
+    UnknownBackend,
+)
+from beamlens_actors.future import Future
+from beamlens_actors.mailbox import Mailbox, MailboxStats, QueueMailbox, Waker
+from beamlens_actors.messages import Down, Envelope, Exit, Monitor
+from beamlens_actors.reasons import Crash, ExitReason, Killed, NoProcess, Normal, Shutdown
+from beamlens_actors.ref import ActorRef
+from beamlens_actors.registry import Entry, Registry, RegistryEvent
+from beamlens_actors.timers import Timer, send_after
+
+__all__ = [
+    "AbortSignal",
+    "Aborted",
+    "Actor",
+    "ActorCrashed",
+    "ActorDead",
+    "ActorError",
+    "ActorLimit",
+    "ActorRef",
+    "AlreadyRegistered",
+    "AskTimeout",
+    "Crash",
+    "Down",
+    "Entry",
+    "Envelope",
+    "Exit",
+    "ExitReason",
+    "Future",
+    "InvalidOption",
+    "Killed",
+    "Mailbox",
+    "MailboxClosed",
+    "MailboxFull",
+    "MailboxInUse",
+    "MailboxStats",
+    "Monitor",
+    "NoProcess",
+    "Normal",
+    "QueueMailbox",
+    "Registry",
+    "RegistryEvent",
+    "ReplyError",
+    "SelfAsk",
+    "Shutdown",
+    "StartTimeout",
+    "StopTimeout",
+    "Timer",
+    "UnknownBackend",
+    "Waker",
+    "abandoned",
+    "current_actor",
+    "is_actor_thread",
+    "offload",
+    "send_after",
+    "set_default_backend",
+    "set_thread_limit",
+]

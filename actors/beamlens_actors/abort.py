@@ -1,0 +1,144 @@
+"""`AbortSignal`: tells work in progress that it is no longer wanted."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import weakref
+from typing import TYPE_CHECKING
+
+from beamlens_actors import clock
+from beamlens_actors.errors import Aborted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+logger = logging.getLogger("beamlens_actors")
+
+
+class AbortSignal:
+    """Aborted once, for ever.
+
+    Children are aborted with their parent, never the other way round. Thread-safe.
+    """
+
+    def __init__(self) -> None:
+        # Re-entrant: a finaliser may abort while its thread is inside.
+        self._lock = threading.RLock()
+        self._event = threading.Event()
+        self._reason: object = None
+        self._callbacks: dict[object, Callable[[], object]] = {}
+        # Weak: a parent that lives for days must not collect the signals of all runs that ended.
+        self._children: weakref.WeakSet[AbortSignal] = weakref.WeakSet()
+        self._parent: AbortSignal | None = None
+        self._tie: Callable[[], None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<AbortSignal {f'aborted: {self._reason!r}' if self.aborted else 'open'}>"
+
+    @property
+    def aborted(self) -> bool:
+        """Whether `abort` was called, here or on a parent."""
+        return self._event.is_set()
+
+    @property
+    def reason(self) -> object:
+        """What was given to the first `abort`; `None` before."""
+        return self._reason
+
+    def abort(self, reason: object = None) -> bool:
+        """Abort this and its children, calling the callbacks here, in the order they were added.
+
+        False: it was.
+        """
+        with self._lock:
+            if self._event.is_set():
+                return False
+            self._reason = reason
+            self._event.set()
+            callbacks, self._callbacks = list(self._callbacks.values()), {}
+            children = list(self._children)
+        for callback in callbacks:
+            try:
+                callback()
+            except Exception:
+                logger.exception("an abort callback failed")
+        for child in children:
+            child.abort(reason)
+        self._untie()
+        return True
+
+    def _tie_to_parent(self) -> None:
+        # A callback of its own in the parent, so that a child somebody listens to lives as long as its
+        # parent.
+        parent = self._parent
+        if parent is None or self._tie is not None:
+            return
+        tie = parent.on_abort(lambda: self.abort(parent.reason))
+        spare = self._take_tie(tie)
+        if spare is not None:
+            spare()
+        self._untie()
+
+    def _take_tie(self, new: Callable[[], None] | None) -> Callable[[], None] | None:
+        with self._lock:
+            old, self._tie = self._tie, new
+        return old
+
+    def _untie(self) -> None:
+        tie = None if self._callbacks else self._take_tie(None)
+        if tie is not None:
+            tie()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until aborted; False when `timeout` seconds passed first."""
+        return clock.wait(self._event, timeout)
+
+    def raise_if_aborted(self) -> None:
+        """Do nothing, or raise.
+
+        Raises:
+            Aborted: with the reason.
+        """
+        if self._event.is_set():
+            raise Aborted(self._reason)
+
+    def child(self) -> AbortSignal:
+        """A signal that is aborted with this one and can be aborted alone."""
+        child = AbortSignal()
+        child._parent = self
+        with self._lock:
+            aborted = self._event.is_set()
+            if not aborted:
+                self._children.add(child)
+        if aborted:
+            child.abort(self._reason)
+        return child
+
+    def on_abort(self, callback: Callable[[], object]) -> Callable[[], None]:
+        """Call `callback()` once on abort, on the aborting thread.
+
+        At once when aborted. What it raises is logged.
+
+        Returns:
+            a function that takes the callback back.
+        """
+        key = object()
+        with self._lock:
+            aborted = self._event.is_set()
+            if not aborted:
+                self._callbacks[key] = callback
+        if aborted:
+            try:
+                callback()
+            except Exception:
+                logger.exception("an abort callback failed")
+        else:
+            self._tie_to_parent()
+
+        def remove() -> None:
+            with self._lock:
+                self._callbacks.pop(key, None)
+            self._untie()
+
+        return remove

@@ -1,0 +1,97 @@
+"""What actors run on. A backend is a module-level object found by its name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from beamlens_actors import context
+from beamlens_actors.errors import UnknownBackend
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from beamlens_actors.cell import Cell
+    from beamlens_actors.mailbox import Waker
+
+R = TypeVar("R")
+
+
+class Backend(Protocol):
+    """Who calls a cell's `begin`, `run` and `end`."""
+
+    @property
+    def name(self) -> str:
+        """As given to `options(backend=...)`."""
+        ...
+
+    def make_waker(self) -> Waker:
+        """A new actor's waker."""
+        ...
+
+    def start(self, cell: Cell) -> None:
+        """Have the actor begin, on its own thread or greenlet. On an error nothing of it stays."""
+        ...
+
+    def release(self, cell: Cell) -> None:
+        """It is about to be known as ended: no longer count it."""
+        ...
+
+    def settle(self, cell: Cell) -> None:
+        """It has ended; wait the moment until its thread or greenlet is gone too, unless it was abandoned."""
+        ...
+
+    def abandon(self, cell: Cell) -> None:
+        """It was killed while busy; keep it in sight until it ends by itself."""
+        ...
+
+    def offload(self, fn: Callable[[], R]) -> R:
+        """Run a blocking call so that other actors go on. Called in an actor."""
+        ...
+
+
+BACKENDS = ("threads",)
+_default = "threads"
+
+
+def get_backend(name: str | None = None) -> Backend:
+    """The backend called `name`; without one that of the calling actor, else the process default.
+
+    Raises:
+        UnknownBackend: naming the choices.
+    """
+    if name is None:
+        cell = context.local.cell
+        if cell is not None:
+            return cell.backend
+        name = _default
+    _check(name)
+    from beamlens_actors.backends.threads import THREADS
+
+    return THREADS
+
+
+def _check(name: str) -> None:
+    if name not in BACKENDS:
+        raise UnknownBackend(f"there is no backend {name!r}; choose one of: {', '.join(BACKENDS)}")
+
+
+def set_default_backend(name: str) -> None:
+    """What actors run on that are started outside any actor, from now on.
+
+    Raises:
+        UnknownBackend: naming the choices.
+    """
+    global _default
+    _check(name)
+    _default = name
+
+
+def offload(fn: Callable[..., R], *args: object, **kwargs: object) -> R:
+    """Run a blocking call where it stops no other actor: in place on threads and outside actors.
+
+    Returns what `fn` returns and raises what it raises.
+    """
+    cell = context.local.cell
+    if cell is None:
+        return fn(*args, **kwargs)
+    return cell.backend.offload(lambda: fn(*args, **kwargs))

@@ -1,0 +1,225 @@
+"""The default backend: a daemon thread an actor."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from _thread import allocate_lock
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from beamlens_actors import context, pykka_registry
+from beamlens_actors.errors import ActorLimit, InvalidOption
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from beamlens_actors.cell import Cell
+
+logger = logging.getLogger("beamlens_actors")
+
+R = TypeVar("R")
+
+_idents: set[int] = set()
+
+
+def is_actor_thread(ident: int | None = None) -> bool:
+    """Whether the thread of `ident` (default: the calling one) was started by this library.
+
+    True for the threads of actors, abandoned ones too, the timer thread, and what `spawn` started.
+    """
+    return (threading.get_ident() if ident is None else ident) in _idents
+
+
+def spawn(fn: Callable[[], object], name: str) -> threading.Thread:
+    """Run `fn` on a daemon thread that `is_actor_thread` knows.
+
+    Raises:
+        RuntimeError: the system gives no more threads.
+    """
+
+    def run() -> None:
+        ident = threading.get_ident()
+        _idents.add(ident)
+        try:
+            fn()
+        finally:
+            _idents.discard(ident)
+
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+class ThreadWaker:
+    """Parks the actor's thread on a bare lock: the cheapest hand-over there is."""
+
+    __slots__ = ("_token", "sleeping")
+
+    def __init__(self) -> None:
+        self.sleeping = False
+        self._token = allocate_lock()
+        self._token.acquire()
+
+    def wake(self) -> None:
+        """See `mailbox.Waker`."""
+        self.sleeping = False
+        try:
+            self._token.release()
+        except RuntimeError:
+            pass  # it is awake, and will look again before it parks
+
+    def park(self) -> None:
+        """Wait until somebody wakes; at once when that happened since the last time."""
+        self._token.acquire()
+
+
+class Threads:
+    """The backend object; see `Backend`."""
+
+    name = "threads"
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._cells: dict[Cell, None] = {}
+        self._slots: dict[Cell, None] = {}
+        self._abandoned: dict[Cell, None] = {}
+        self._limit: int | None = None
+
+    make_waker = staticmethod(ThreadWaker)
+
+    def start(self, cell: Cell) -> None:
+        """See `Backend.start`.
+
+        Raises:
+            ActorLimit: as many thread actors as are allowed run, or the system gives no more threads.
+        """
+        with self._lock:
+            if self._limit is None:
+                self._limit = default_limit()
+            if len(self._slots) >= self._limit:
+                raise ActorLimit(f"{self._limit} thread actors run, the limit of set_thread_limit")
+            self._cells[cell] = self._slots[cell] = None
+        try:
+            cell.handle = spawn(lambda: self._main(cell), cell.name)
+        except BaseException as error:
+            self._forget(cell)
+            if isinstance(error, RuntimeError):
+                raise ActorLimit(f"the system gives no thread for {cell.name}: {error}") from error
+            raise
+
+    def _main(self, cell: Cell) -> None:
+        waker: ThreadWaker = cell.waker  # type: ignore[assignment]
+        try:
+            if cell.begin():
+                while cell.run():
+                    # A sender wakes only who says it sleeps; what came before that is found by looking once
+                    # more.
+                    waker.sleeping = True
+                    if not cell.run():
+                        break
+                    waker.park()
+            cell.end()
+        finally:
+            self._forget(cell)
+
+    def _forget(self, cell: Cell) -> None:
+        with self._lock:
+            self._cells.pop(cell, None)
+            self._slots.pop(cell, None)
+            self._abandoned.pop(cell, None)
+
+    def release(self, cell: Cell) -> None:
+        """See `Backend.release`."""
+        with self._lock:
+            self._slots.pop(cell, None)
+
+    def settle(self, cell: Cell) -> None:
+        """See `Backend.settle`."""
+        thread = cell.handle
+        if thread is None or thread is threading.current_thread() or cell in self._abandoned:
+            return
+        thread.join()
+
+    def abandon(self, cell: Cell) -> None:
+        """See `Backend.abandon`."""
+        with self._lock:
+            if cell not in self._cells:
+                return
+            self._abandoned[cell] = None
+        logger.warning("%s was killed while busy; its thread is abandoned until it ends by itself", cell.name)
+
+    def offload(self, fn: Callable[[], R]) -> R:
+        """In place: a thread actor that blocks stops nobody."""
+        return fn()
+
+    def abandoned(self) -> list[threading.Thread]:
+        """See `abandoned`."""
+        with self._lock:
+            handles = [cell.handle for cell in self._abandoned]
+        return [thread for thread in handles if thread is not None and thread.is_alive()]
+
+    def set_limit(self, limit: int | None) -> None:
+        """See `set_thread_limit`."""
+        with self._lock:
+            self._limit = limit
+
+    def lost_in_fork(self) -> None:
+        """In a forked child: no thread of the parent's runs here, so their actors are dead."""
+        cells = list(self._cells)
+        self._cells, self._slots, self._abandoned = {}, {}, {}
+        self._lock = threading.Lock()
+        _idents.clear()
+        context.local.cell = None
+        refs = [getattr(cell, "ref", None) for cell in cells]
+        pykka_registry.lost_in_fork([ref for ref in refs if ref is not None])
+        for cell in cells:
+            cell.lost_in_fork()
+
+
+THREADS = Threads()
+os.register_at_fork(after_in_child=THREADS.lost_in_fork)
+
+
+def abandoned() -> list[threading.Thread]:
+    """The threads of killed actors that were busy then and have not ended yet."""
+    return THREADS.abandoned()
+
+
+def set_thread_limit(limit: int | None) -> None:
+    """Allow at most `limit` live thread actors, abandoned ones included; `None` is the default again.
+
+    The default is half of what the system's limits on processes and memory maps allow. Actors that run stay.
+
+    Raises:
+        InvalidOption: not a whole number of at least 1.
+    """
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
+        raise InvalidOption(f"the thread limit must be a whole number of at least 1, not {limit!r}")
+    THREADS.set_limit(limit)
+
+
+def default_limit() -> int:
+    """Half of the threads that pid and map limits allow, 4 096 where they cannot be read."""
+    maps = _read("/proc/sys/vm/max_map_count")
+    bounds = [
+        _read("/proc/sys/kernel/pid_max"),
+        _read("/proc/sys/kernel/threads-max"),
+        _cgroup_limit(),
+        # About three mappings a thread were measured.
+        None if maps is None else maps // 3,
+    ]
+    known = [bound for bound in bounds if bound]
+    return max(1, min(known) // 2) if known else 4096
+
+
+def _read(path: str) -> int | None:
+    try:
+        return int(Path(path).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+
+
+def _cgroup_limit() -> int | None:
+    return _read("/sys/fs/cgroup/pids.max") or _read("/sys/fs/cgroup/pids/pids.max")

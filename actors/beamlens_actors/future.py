@@ -1,0 +1,220 @@
+"""The one future of every backend."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sys
+from _thread import allocate_lock
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+import pykka
+from pykka._future import _Unset
+
+from beamlens_actors import clock, context
+from beamlens_actors.errors import ActorCrashed, AskTimeout, SelfAsk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from types import TracebackType
+
+    from pykka._types import OptExcInfo
+
+    from beamlens_actors.cell import Cell
+
+T = TypeVar("T")
+
+
+class Future(pykka.Future[T], Generic[T]):
+    """An answer to come. Any number of threads, actors and asyncio tasks may wait for it.
+
+    Looks at the waiting side in `get`, so one type serves every backend; `await` does not block the event
+    loop.
+    """
+
+    _get_hook: Callable[[float | None], T] | None = None
+    _get_hook_result = cast("T", _Unset())
+
+    def __init__(self, callee: Cell | None = None) -> None:
+        # Pykka's constructor only sets what are class attributes here.
+        self._lock = allocate_lock()
+        self._done = False
+        self._value: Any = None
+        self._error: BaseException | None = None
+        self._traceback: TracebackType | None = None
+        self._callbacks: list[Callable[[], object]] | None = None
+        self._callee = callee
+
+    def __repr__(self) -> str:
+        return f"<beamlens_actors.Future {'done' if self._done else 'pending'}>"
+
+    def failed_with(self, error: BaseException) -> bool:
+        """Whether `error` stands in place of the answer."""
+        return self._error is error
+
+    def done(self) -> bool:
+        """Whether the answer, or an error in its place, is there."""
+        return self._done
+
+    def get(self, *, timeout: float | None = None) -> T:
+        """Wait for the answer.
+
+        Raises:
+            AskTimeout: it is not there after `timeout` seconds.
+            SelfAsk: the caller is the actor that would have to answer.
+            Exception: what was raised in its place.
+        """
+        if not self._done:
+            if self._get_hook is not None:
+                return super().get(timeout=timeout)
+            self._wait(timeout)
+        if self._error is not None:
+            raise self._error.with_traceback(self._traceback)
+        return cast("T", self._value)
+
+    def _wait(self, timeout: float | None) -> None:
+        if self._callee is not None:
+            self._callee.check_may_wait()
+        token = allocate_lock()
+        token.acquire()
+
+        def wake() -> None:
+            clock.release(token)
+
+        if not self.add_done_callback(wake):
+            return
+        if not clock.acquire(token, timeout) and not self._done:
+            self._remove_callback(wake)
+            raise AskTimeout(f"no answer within {timeout} s")
+
+    def add_done_callback(self, fn: Callable[[], object]) -> bool:
+        """Call `fn()` when the answer is there, on the thread that brings it.
+
+        False: it is there, not called.
+        """
+        with self._lock:
+            if self._done:
+                return False
+            if self._callbacks is None:
+                self._callbacks = [fn]
+            else:
+                self._callbacks.append(fn)
+        return True
+
+    def _remove_callback(self, fn: Callable[[], object]) -> None:
+        with self._lock:
+            if self._callbacks is not None and fn in self._callbacks:
+                self._callbacks.remove(fn)
+
+    def resolve(self, value: T | None = None) -> bool:
+        """Like `set`, but a second answer is dropped; True when this was the first."""
+        with self._lock:
+            if self._done or self._get_hook is not None:
+                return False
+            self._value = value
+            self._done = True
+            callbacks, self._callbacks = self._callbacks, None
+        if callbacks is not None:
+            for callback in callbacks:
+                callback()
+        return True
+
+    def fail(self, error: BaseException) -> bool:
+        """Like `set_exception`, but a second answer is dropped; True when this was the first.
+
+        An error that is no `Exception` reaches the waiter as `ActorCrashed`.
+        """
+        if not isinstance(error, Exception):
+            error = ActorCrashed(error)
+        with self._lock:
+            if self._done or self._get_hook is not None:
+                return False
+            self._error = error
+            self._traceback = error.__traceback__
+            self._done = True
+            callbacks, self._callbacks = self._callbacks, None
+        if callbacks is not None:
+            for callback in callbacks:
+                callback()
+        return True
+
+    def set(self, value: T | None = None) -> None:
+        """Set the answer.
+
+        Raises:
+            queue.Full: there is one already.
+        """
+        if not self.resolve(value):
+            raise queue.Full
+
+    def set_exception(self, exc_info: OptExcInfo | None = None) -> None:
+        """Set an error, `sys.exc_info()` when none is given, in place of the answer.
+
+        Raises:
+            queue.Full: there is an answer already.
+        """
+        kind, error, traceback = exc_info or sys.exc_info()
+        if error is None:
+            error = kind() if kind is not None else RuntimeError("set_exception() without an exception")
+        if not self.fail(error.with_traceback(traceback)):
+            raise queue.Full
+
+    def set_get_hook(self, func: Callable[[float | None], T]) -> None:
+        """See `pykka.Future.set_get_hook`."""
+        with self._lock:
+            if self._done:
+                raise queue.Full
+            super().set_get_hook(func)
+
+    def lost_in_fork(self, error: Exception) -> None:
+        """Fail it in a forked child: the lock may be held, and the waiters live, in the parent only."""
+        self._lock = allocate_lock()
+        self._callbacks = None
+        self.fail(error)
+
+    def __await__(self) -> Generator[Any, None, T]:
+        return self.wait_async().__await__()
+
+    __iter__ = __await__
+
+    async def wait_async(self, timeout: float | None = None) -> T:  # noqa: ASYNC109
+        """Wait in an asyncio task, leaving its event loop free.
+
+        Raises:
+            AskTimeout: it is not there after `timeout` seconds.
+        """
+        loop = asyncio.get_running_loop()
+        if self._get_hook is not None:
+            return await loop.run_in_executor(None, lambda: self.get(timeout=timeout))
+        arrived = asyncio.Event()
+
+        def wake() -> None:
+            try:
+                loop.call_soon_threadsafe(arrived.set)
+            except RuntimeError:
+                pass  # the event loop was closed while it waited
+
+        if self.add_done_callback(wake):
+            timer = None if timeout is None else clock.call_later(timeout, wake)
+            try:
+                await arrived.wait()
+            finally:
+                self._remove_callback(wake)
+                if timer is not None:
+                    timer.cancel()
+            if not self._done:
+                raise AskTimeout(f"no answer within {timeout} s")
+        return self.get()
+
+
+def check_not_waiting_for(callee: Cell) -> None:
+    """Refuse a wait that cannot end.
+
+    Raises:
+        SelfAsk: the calling actor is `callee`, or is being started by it (at any depth).
+    """
+    cell = context.local.cell
+    while cell is not None:
+        if cell is callee:
+            raise SelfAsk(f"{callee.name} would wait for itself")
+        cell = cell.starter

@@ -1,0 +1,107 @@
+"""Every error that Beamlens raises on purpose.
+
+::
+
+    BeamlensError
+    ├── ConfigError (ValueError)        what was given to start() is wrong; names the field and the choices
+    │   ├── UnknownDomain               a watcher or operator name that does not exist
+    │   └── ClientConfigError           the client registry, a provider, a missing key
+    ├── AlreadyStarted                  a running instance has that name; carries it
+    ├── NotStarted                      no instance is running
+    │   ├── OperatorNotStarted
+    │   └── CoordinatorNotStarted
+    ├── LLMError                        a model call failed; says how
+    ├── Cancelled                       a run was cancelled
+    ├── DeadlineExceeded (TimeoutError) a run passed its own deadline
+    └── LuaError                        in beamlens.lua
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class BeamlensError(Exception):
+    """Base of every error of this package."""
+
+
+class ConfigError(BeamlensError, ValueError):
+    """A value given at start is wrong.
+
+    Args:
+        message: A sentence that names the field and the choices.
+        field: Dotted name of the field, such as ``client_registry.clients[0].provider``.
+    """
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class UnknownDomain(ConfigError):  # noqa: N818 - the name is part of the fixed public API
+    """No domain has that name; lists those that exist."""
+
+    def __init__(self, name: object, known: Iterable[str], *, field: str | None = None) -> None:
+        choices = ", ".join(sorted(known))
+        super().__init__(f"unknown domain {name!r}; the domains are: {choices}", field=field)
+        self.name = name
+
+
+class ClientConfigError(ConfigError):
+    """The client registry does not describe a usable LLM client."""
+
+
+class AlreadyStarted(BeamlensError):  # noqa: N818 - the name is part of the fixed public API
+    """An instance of that name is running.
+
+    Attributes:
+        instance: The running instance.
+    """
+
+    def __init__(self, name: str, instance: Any) -> None:
+        super().__init__(
+            f"a Beamlens instance named {name!r} is running already; stop it first or start with another name="
+        )
+        self.instance = instance
+
+
+class NotStarted(BeamlensError):  # noqa: N818 - the name is part of the fixed public API
+    """No instance is running."""
+
+
+class OperatorNotStarted(NotStarted):
+    """The instance has no operator of that name."""
+
+
+class CoordinatorNotStarted(NotStarted):
+    """The instance has no coordinator."""
+
+
+LLMErrorKind = Literal[
+    "authentication", "rate_limit", "overloaded", "timeout", "connection", "invalid_request", "server", "response"
+]
+
+
+class LLMError(BeamlensError):
+    """A model call failed.
+
+    Attributes:
+        kind: What went wrong, one of ``LLMErrorKind``.
+        retryable: Whether the same call may succeed later.
+    """
+
+    def __init__(self, message: str, *, kind: LLMErrorKind, retryable: bool) -> None:
+        super().__init__(message)
+        self.kind: LLMErrorKind = kind
+        self.retryable = retryable
+
+
+class Cancelled(BeamlensError):  # noqa: N818 - the name is part of the fixed public API
+    """The run was cancelled."""
+
+
+class DeadlineExceeded(BeamlensError, TimeoutError):  # noqa: N818 - the name is part of the fixed public API
+    """The run passed its own deadline."""

@@ -1,0 +1,1 @@
+"""Language models: one contract, one file a provider, and the offline analyst that needs none."""

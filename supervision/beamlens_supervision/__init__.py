@@ -1,0 +1,64 @@
+"""Supervision as in Erlang/OTP: who restarts whom. Needs nothing but `beamlens_actors`."""
+
+from beamlens_supervision.child_spec import ChildSpec, Ignore, check_child_specs
+from beamlens_supervision.children import ChildCounts, ChildInfo
+from beamlens_supervision.dynamic import DynamicSupervisor
+from beamlens_supervision.errors import (
+    AlreadyPresent,
+    AlreadyStarted,
+    ChildNotFound,
+    ChildRestarting,
+    ChildRunning,
+    ChildStartError,
+    InvalidChildSpec,
+    InvalidSupervisorOption,
+    MaxChildren,
+    SupervisionError,
+    TaskCancelled,
+    TaskEnded,
+    TaskTimeout,
+)
+from beamlens_supervision.events import ChildEnded, ChildRestarted, ChildStarted, GaveUp, SupervisionEvent
+from beamlens_supervision.refs import DynamicSupervisorRef, SupervisorRef
+from beamlens_supervision.supervisor import Supervisor
+from beamlens_supervision.task import Task, TaskResult, callers
+from beamlens_supervision.tasks import TaskSupervisor, TaskSupervisorRef
+from beamlens_supervision.tree import TreeNode, format_tree, tree
+
+__all__ = [
+    "AlreadyPresent",
+    "AlreadyStarted",
+    "ChildCounts",
+    "ChildEnded",
+    "ChildInfo",
+    "ChildNotFound",
+    "ChildRestarted",
+    "ChildRestarting",
+    "ChildRunning",
+    "ChildSpec",
+    "ChildStartError",
+    "ChildStarted",
+    "DynamicSupervisor",
+    "DynamicSupervisorRef",
+    "GaveUp",
+    "Ignore",
+    "InvalidChildSpec",
+    "InvalidSupervisorOption",
+    "MaxChildren",
+    "SupervisionError",
+    "SupervisionEvent",
+    "Supervisor",
+    "SupervisorRef",
+    "Task",
+    "TaskCancelled",
+    "TaskEnded",
+    "TaskResult",
+    "TaskSupervisor",
+    "TaskSupervisorRef",
+    "TaskTimeout",
+    "TreeNode",
+    "callers",
+    "check_child_specs",
+    "format_tree",
+    "tree",
+]

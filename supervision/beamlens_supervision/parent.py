@@ -1,0 +1,298 @@
+"""What every supervisor does, whatever it keeps its children in: start, watch, restart and end them."""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+
+from beamlens_actors import (
+    Actor,
+    ActorDead,
+    ActorRef,
+    Down,
+    Exit,
+    ExitReason,
+    Killed,
+    MailboxFull,
+    Monitor,
+    Normal,
+    ReplyError,
+    Shutdown,
+    clock,
+    current_actor,
+)
+from beamlens_supervision import children as kids
+from beamlens_supervision.errors import ChildStartError, SupervisionError
+from beamlens_supervision.events import (
+    ChildEnded,
+    ChildRestarted,
+    ChildStarted,
+    GaveUp,
+    OnEvent,
+    SupervisionEvent,
+)
+from beamlens_supervision.intensity import RestartWindow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from beamlens_supervision.children import Child, ChildCounts, ChildInfo
+
+logger = logging.getLogger("beamlens_supervision")
+
+Operations: TypeAlias = "dict[str, Callable[..., Any]]"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a ref asks of its supervisor: the name of an operation and its arguments."""
+
+    operation: str
+    args: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Retry:
+    """A restart that is due `at` a time of the clock; `counted`: the window knows of it."""
+
+    at: float
+    counted: bool
+
+
+class _Tick:
+    """Told to oneself so that messages that came before a retry is due are handled before it."""
+
+
+_TICK = _Tick()
+
+
+class ParentActor(Actor):
+    """Base of the supervisors. Subclasses keep the children and decide what happens when one ends."""
+
+    trap_exit = True
+
+    def __init__(self, max_restarts: int, max_seconds: float, on_event: OnEvent | None) -> None:
+        super().__init__()
+        self._window = RestartWindow(max_restarts, max_seconds)
+        self._on_event = on_event
+        self._parent = current_actor()
+        self._watched: dict[Monitor, Child] = {}
+        self._retries: dict[Child, _Retry] = {}
+        self._owes_tick = False
+        self._gave_up = False
+
+    @abstractmethod
+    def _known(self) -> Iterable[Child]:
+        """All children, in the order they were started."""
+
+    @abstractmethod
+    def _ended(self, child: Child, reason: ExitReason) -> None:
+        """`child` ended by itself: forget it, keep its spec, or `_restart` it."""
+
+    @abstractmethod
+    def _attempt(self, child: Child) -> None:
+        """Try once to restart `child`, whose restart has been counted; on failure call `_try_again`."""
+
+    @abstractmethod
+    def _end_children(self) -> None:
+        """End all children, each in its own time; the supervisor is ending."""
+
+    def _before_waiting(self, child: Child) -> None:
+        """`child` will be restarted only after its backoff."""
+
+    def on_receive(self, message: Any) -> Any:  # noqa: D102
+        try:
+            return self._answer(message)
+        except SupervisionError as refusal:
+            raise ReplyError(refusal) from refusal.__cause__
+        finally:
+            if self._owes_tick:
+                self._owes_tick = False
+                self._tick()
+
+    def _answer(self, message: Any) -> Any:
+        if isinstance(message, Request):
+            return self.operations[message.operation](self, *message.args)
+        if message is _TICK:
+            self._run_retries()
+        else:
+            logger.warning(
+                "%s dropped a message that is none of a supervisor's: %r", self.actor_ref.name, message
+            )
+        return None
+
+    def on_down(self, down: Down) -> None:  # noqa: D102
+        child = self._watched.pop(down.monitor, None)
+        if child is None:
+            return
+        reason = kids.true_reason(down)
+        child.monitor = None
+        child.state = "stopped"
+        if clock.monotonic() - child.started_at >= self._window.max_seconds:
+            child.attempt = 0
+        self._emit(ChildEnded(self.actor_ref, child.spec.id, down.ref, reason))
+        if not self._gave_up:
+            self._ended(child, reason)
+
+    def on_exit(self, exit: Exit) -> None:  # noqa: A002, D102
+        # Children are linked to end with a supervisor that is killed; their own ends arrive as Down.
+        if exit.ref in {None, self._parent} and not isinstance(exit.reason, Normal):
+            self.stop(exit.reason)
+
+    def on_terminate(self, reason: ExitReason) -> None:  # noqa: D102
+        self._gave_up = True
+        self._retries.clear()
+        if isinstance(reason, Killed):
+            self._end_together(list(self._known()), brutally=True)
+        else:
+            self._end_children()
+
+    def _launch(self, child: Child, *extra_args: Any) -> Any:
+        """Start `child` and return what its start returned; it is `running` then unless that was `Ignore`.
+
+        Raises:
+            ChildStartError: nothing of it runs.
+        """
+        spec = child.spec
+        try:
+            returned = spec.start(*extra_args, *spec.args, **spec.kwargs)
+            ref = kids.ref_of(returned)
+        except BaseException as error:
+            raise ChildStartError(spec.id, error) from error
+        if ref is None:
+            child.state = "stopped"
+            return returned
+        child.ref = ref
+        child.state = "running"
+        child.started_at = clock.monotonic()
+        self.link(ref)
+        child.monitor = self.monitor(ref)
+        self._watched[child.monitor] = child
+        if not self.actor_ref.is_alive():
+            # Killed while it waited for this start: the link came too late, so the child is ended by hand.
+            kids.end(ref, 0)
+            raise ChildStartError(spec.id, ActorDead(f"{self.actor_ref.name} was killed meanwhile"))
+        return returned
+
+    def _launch_new(self, child: Child, *extra_args: Any) -> Any:
+        returned = self._launch(child, *extra_args)
+        if child.running is not None:
+            self._emit(ChildStarted(self.actor_ref, child.spec.id, child.running))
+        return returned
+
+    def _launch_again(self, child: Child, *extra_args: Any) -> None:
+        self._launch(child, *extra_args)
+        if child.running is not None:
+            child.restarts += 1
+            self._emit(ChildRestarted(self.actor_ref, child.spec.id, child.running, child.restarts))
+
+    def _end_one(self, child: Child) -> None:
+        """End `child` in its own time, whatever its state, and cancel its restart; its record stays."""
+        self._end_together([child])
+
+    def _end_together(self, many: Iterable[Child], *, brutally: bool = False) -> None:
+        """`_end_one` for many at once."""
+        refs = {child: ref for child in many if (ref := self._let_go(child)) is not None}
+        timeouts = {ref: 0.0 if brutally else child.spec.shutdown_timeout for child, ref in refs.items()}
+        reasons = kids.end_all(timeouts)
+        for child, ref in refs.items():
+            self._has_ended(child, ref, reasons[ref], asked=timeouts[ref] != 0)
+
+    def _let_go(self, child: Child) -> ActorRef[Any] | None:
+        self._retries.pop(child, None)
+        ref = child.running
+        if child.monitor is not None:
+            self._watched.pop(child.monitor, None)
+            self.demonitor(child.monitor)
+            child.monitor = None
+        child.state = "stopped"
+        return ref
+
+    def _has_ended(self, child: Child, ref: ActorRef[Any], reason: ExitReason, *, asked: bool) -> None:
+        expected = isinstance(reason, Shutdown) or (isinstance(reason, Killed) and not asked)
+        if not expected and not (isinstance(reason, Normal) and child.spec.restart != "permanent"):
+            logger.warning(
+                "%s: child %r ended with %r when stopped", self.actor_ref.name, child.spec.id, reason
+            )
+        self._emit(ChildEnded(self.actor_ref, child.spec.id, ref, reason))
+
+    def _restart(self, child: Child) -> None:
+        """Count one restart of `child`, and try it now or after its backoff; or give up."""
+        if not self._window.record():
+            self._give_up(child)
+            return
+        child.attempt += 1
+        delay = child.delay()
+        if delay > 0:
+            self._before_waiting(child)
+            child.state = "restarting"
+            self._retries[child] = _Retry(clock.monotonic() + delay, counted=True)
+            clock.call_later(delay, self._tick)
+        else:
+            self._attempt(child)
+
+    def _try_again(self, child: Child, error: ChildStartError) -> None:
+        """An attempt failed: queue the next one behind the messages that wait."""
+        logger.warning("%s: %s; trying again", self.actor_ref.name, error)
+        child.state = "restarting"
+        self._retries[child] = _Retry(clock.monotonic(), counted=False)
+        self._tick()
+
+    def _tick(self) -> None:
+        try:
+            self.actor_ref.tell(_TICK)
+        except MailboxFull:
+            # Then there are messages to handle, and after the next one there is room.
+            self._owes_tick = True
+        except ActorDead:
+            pass
+
+    def _run_retries(self) -> None:
+        now = clock.monotonic()
+        for child, retry in list(self._retries.items()):
+            if retry.at > now or self._gave_up or self._retries.get(child) is not retry:
+                continue
+            del self._retries[child]
+            if retry.counted:
+                self._attempt(child)
+            else:
+                self._restart(child)
+
+    def _give_up(self, child: Child) -> None:
+        self._gave_up = True
+        window = self._window
+        logger.error(
+            "%s gives up: child %r ended, and more than %d restarts in %g s are not allowed",
+            self.actor_ref.name,
+            child.spec.id,
+            window.max_restarts,
+            window.max_seconds,
+        )
+        self._emit(GaveUp(self.actor_ref, child.spec.id, window.max_restarts, window.max_seconds))
+        self.stop(Shutdown())
+
+    def _emit(self, event: SupervisionEvent) -> None:
+        if self._on_event is None:
+            return
+        try:
+            self._on_event(event)
+        except Exception:
+            logger.exception("on_event of %s failed", self.actor_ref.name)
+
+    def _which_children(self) -> list[ChildInfo]:
+        return [child.info() for child in self._known()]
+
+    def _count_children(self) -> ChildCounts:
+        return kids.count(self._known())
+
+    def _describe(self) -> list[tuple[ChildInfo, int]]:
+        return [(child.info(), child.restarts) for child in self._known()]
+
+    operations: ClassVar[Operations] = {
+        "which_children": _which_children,
+        "count_children": _count_children,
+        "describe": _describe,
+    }
+    """What a `Request` may name. Subclasses add theirs."""

@@ -1,0 +1,256 @@
+"""`Task`: a function that runs in a supervised actor, and what becomes of it."""
+
+from __future__ import annotations
+
+import contextvars
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
+
+from beamlens_actors import (
+    Actor,
+    ActorCrashed,
+    ActorRef,
+    AskTimeout,
+    Crash,
+    ExitReason,
+    Future,
+    Normal,
+    ReplyError,
+    Shutdown,
+    clock,
+    current_actor,
+)
+from beamlens_supervision import children as kids
+from beamlens_supervision.errors import TaskCancelled, TaskEnded, TaskTimeout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+T = TypeVar("T")
+
+_NORMAL = Normal()
+_CANCELLED = Shutdown("cancelled")
+_GO = object()
+_callers: contextvars.ContextVar[tuple[ActorRef[Any], ...]] = contextvars.ContextVar("callers", default=())
+
+
+def callers() -> tuple[ActorRef[Any], ...]:
+    """In a task: the actors it runs for, the nearest first; tasks that started it are such actors too."""
+    return _callers.get()
+
+
+@dataclass(frozen=True, slots=True)
+class TaskResult(Generic[T]):
+    """How a task ended.
+
+    Attributes:
+        value: what its function returned; `None` when it did not.
+        reason: `Normal()` when it returned, else why there is no value.
+    """
+
+    value: T | None = None
+    reason: ExitReason = _NORMAL
+
+    @property
+    def ok(self) -> bool:
+        """Whether the function returned."""
+        return isinstance(self.reason, Normal)
+
+    def get(self) -> T:
+        """The value.
+
+        Raises:
+            TaskEnded: there is none (`TaskCancelled` when it was cancelled).
+            ActorCrashed: the function raised something that is no `Exception`.
+            Exception: what the function raised.
+        """
+        if self.ok:
+            return cast("T", self.value)
+        if isinstance(self.reason, Crash):
+            error = self.reason.exception
+            raise error if isinstance(error, Exception) else ActorCrashed(error)
+        if self.reason is _CANCELLED:
+            raise TaskCancelled(self.reason)
+        raise TaskEnded(self.reason)
+
+
+class Job:
+    """One function to run, shared by the task's handle and the actor that runs it."""
+
+    def __init__(
+        self, fn: Callable[..., Any], args: tuple[Any, ...], grace: float | None, *, linked: bool = False
+    ) -> None:
+        caller = current_actor()
+        self.owner = caller if linked else None
+        self.outcome: Future[TaskResult[Any]] = Future()
+        self.grace = grace
+        self._fn = fn
+        self._args = args
+        self._returned: TaskResult[Any] | None = None
+        self._context = contextvars.copy_context()
+        if caller is not None:
+            self._context.run(_callers.set, (caller, *_callers.get()))
+
+    def run(self) -> None:
+        """Call the function in its caller's context; what it returns is known once its actor has ended."""
+        self._returned = TaskResult(self._context.run(self._fn, *self._args))
+
+    def settle(self, reason: ExitReason) -> bool:
+        """Tell who waits what became of it; only the first call counts, and returns True."""
+        return self.outcome.resolve(self._returned or TaskResult(reason=reason))
+
+
+class TaskActor(Actor):
+    """Runs one `Job` and ends."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__()
+        self._job = job
+
+    def on_start(self) -> None:  # noqa: D102
+        # Waiters are told at the actor's end, not the function's: by then the supervisor knows of it too.
+        self.actor_ref.add_exit_callback(lambda _ref, reason: self._job.settle(reason))
+        if self._job.owner is not None:
+            self._follow(self._job.owner)
+        self.actor_ref.tell(_GO)
+
+    def _follow(self, owner: ActorRef[Any]) -> None:
+        ref, job = self.actor_ref, self._job
+        self.link(owner)
+
+        def owner_ended(_owner: ActorRef[Any], reason: ExitReason) -> None:
+            # The link ends a task between two messages only; this one is in the middle of its function.
+            if not isinstance(reason, Normal):
+                job.settle(reason)
+                end_later(ref, reason, job.grace)
+
+        forget = owner.add_exit_callback(owner_ended)
+        ref.add_exit_callback(lambda _ref, _reason: forget())
+
+    def on_receive(self, message: Any) -> None:  # noqa: D102
+        if message is _GO:
+            _call(self._job.run)
+            self.stop()
+
+
+class FunctionActor(Actor):
+    """Runs a function that nobody waits for, and ends; a restart makes a new one."""
+
+    def __init__(self, fn: Callable[..., object], args: tuple[Any, ...]) -> None:
+        super().__init__()
+        self._fn = fn
+        self._args = args
+
+    def on_start(self) -> None:  # noqa: D102
+        self.actor_ref.tell(_GO)
+
+    def on_receive(self, message: Any) -> None:  # noqa: D102
+        if message is _GO:
+            _call(self._fn, *self._args)
+            self.stop()
+
+
+def _call(fn: Callable[..., object], *args: object) -> None:
+    try:
+        fn(*args)
+    except ReplyError as refusal:
+        # In an actor this would answer and go on; here nobody asked, and it would never end.
+        raise refusal.error from refusal
+
+
+class Task(Generic[T]):
+    """Handle of a running function, made by a `TaskSupervisor`. Any thread may wait for it, repeatedly."""
+
+    def __init__(self, job: Job, ref: ActorRef[Any]) -> None:
+        self._job = job
+        self._outcome: Future[TaskResult[T]] = job.outcome
+        self.ref = ref
+        """The actor that runs it."""
+
+    def __repr__(self) -> str:
+        return f"<Task {self.name!r} {'done' if self.done() else 'running'}>"
+
+    @property
+    def name(self) -> str:
+        """For display and logs, and the name of its thread."""
+        return self.ref.name
+
+    def done(self) -> bool:
+        """Whether it has ended."""
+        return self._outcome.done()
+
+    def add_done_callback(self, fn: Callable[[Task[T]], object]) -> None:
+        """Call `fn(task)` once it has ended, on the thread that ends it; at once, here, when it has."""
+        if not self._outcome.add_done_callback(lambda: fn(self)):
+            fn(self)
+
+    def result(self, timeout: float | None = None) -> T:
+        """Wait up to `timeout` seconds (`None`: for ever) and return what the function returned.
+
+        Raises:
+            TaskTimeout: it runs on; a later call may get the result.
+            TaskEnded: it was stopped or killed, or its supervisor ended (`TaskCancelled`: it was cancelled).
+            ActorCrashed: the function raised something that is no `Exception`.
+            Exception: what the function raised.
+        """
+        outcome = self.poll(timeout)
+        if outcome is None:
+            raise TaskTimeout(f"{self.name} has no result after {timeout} s")
+        return outcome.get()
+
+    def poll(self, timeout: float | None = 0.0) -> TaskResult[T] | None:
+        """How it ended, or `None` when it still runs after `timeout` seconds."""
+        try:
+            return self._outcome.get(timeout=timeout)
+        except AskTimeout:
+            return None
+
+    def outcome(self) -> TaskResult[T]:
+        """How it ended; waits for that."""
+        return self._outcome.get()
+
+    def shutdown(self, timeout: float | Literal["brutal_kill"] = 5.0) -> TaskResult[T] | None:
+        """End it and wait for that: ask, and kill it after `timeout` seconds; `"brutal_kill"` does not ask.
+
+        A thread in the middle of the function cannot be interrupted: it gets that time to return, then is
+        abandoned.
+
+        Returns:
+            its result when it has one by then, `None` when it ended as asked, else how it ended.
+        """
+        self._unlink()
+        kids.end(self.ref, 0.0 if timeout == "brutal_kill" else timeout)
+        outcome = self.outcome()
+        return None if isinstance(outcome.reason, Shutdown) else outcome
+
+    def cancel(self) -> bool:
+        """End it without waiting: who waits gets `TaskCancelled` at once, its thread its `shutdown` time.
+
+        Returns:
+            True, or False when it had ended before.
+        """
+        if not self._outcome.resolve(TaskResult(reason=_CANCELLED)):
+            return False
+        self._unlink()
+        end_later(self.ref, _CANCELLED, self._job.grace)
+        return True
+
+    def _unlink(self) -> None:
+        # It is ended on purpose, which must not end its owner.
+        if self._job.owner is not None:
+            self.ref.unlink(self._job.owner)
+
+    def __await__(self) -> Generator[Any, None, T]:
+        outcome = yield from self._outcome.__await__()
+        return outcome.get()
+
+
+def end_later(ref: ActorRef[Any], reason: ExitReason, grace: float | None) -> None:
+    """Ask `ref` to end and kill it in `grace` seconds (`None`: never), without waiting for either."""
+    if grace == 0:
+        ref.kill()
+        return
+    ref.stop(reason, block=False)
+    if grace is not None:
+        timer = clock.call_later(grace, ref.kill)
+        ref.add_exit_callback(lambda _ref, _reason: timer.cancel())

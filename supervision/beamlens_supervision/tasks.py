@@ -1,0 +1,187 @@
+"""`TaskSupervisor`: runs functions in actors of their own."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+
+from beamlens_supervision.child_spec import WORKER_SHUTDOWN, ChildSpec, Restart, Shutdown
+from beamlens_supervision.dynamic import DynamicSupervisor
+from beamlens_supervision.refs import DynamicSupervisorRef
+from beamlens_supervision.streaming import OnTimeout, Stream
+from beamlens_supervision.task import FunctionActor, Job, Task, TaskActor, TaskResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from beamlens_actors import ActorRef, ExitReason
+    from beamlens_supervision.events import OnEvent
+    from beamlens_supervision.parent import Operations
+
+T = TypeVar("T")
+
+
+class TaskSupervisorRef(DynamicSupervisorRef):
+    """What `TaskSupervisor.start` returns."""
+
+    def run(
+        self, fn: Callable[..., T], *args: Any, name: str | None = None, shutdown: Shutdown = WORKER_SHUTDOWN
+    ) -> Task[T]:
+        """Run `fn(*args)` in a task linked to the calling actor; from a plain thread it is not linked.
+
+        If it fails, its caller ends too unless that traps exits; if its caller fails, it ends too. It runs in
+        a copy of the caller's context variables.
+
+        Args:
+            fn: what to run.
+            args: its arguments.
+            name: the task's name, for display, logs and the thread.
+            shutdown: seconds `fn` gets to return once the task is to end; then its thread is abandoned.
+
+        Raises:
+            MaxChildren: as many tasks run as are allowed.
+            ChildStartError: there is no thread for it.
+        """
+        return self._run(fn, args, name, shutdown, linked=True)
+
+    def run_nolink(
+        self, fn: Callable[..., T], *args: Any, name: str | None = None, shutdown: Shutdown = WORKER_SHUTDOWN
+    ) -> Task[T]:
+        """`run` without the link: neither end takes the other along."""
+        return self._run(fn, args, name, shutdown, linked=False)
+
+    def _run(
+        self,
+        fn: Callable[..., T],
+        args: tuple[Any, ...],
+        name: str | None,
+        shutdown: Shutdown,
+        *,
+        linked: bool,
+    ) -> Task[T]:
+        name = name or _name_of(fn)
+        spec = ChildSpec(name, TaskActor.options(name=name).start, restart="temporary", shutdown=shutdown)
+        job = Job(fn, args, spec.shutdown_timeout, linked=linked)
+        return Task(job, self._request("start_task", spec, job))
+
+    def start_child(  # type: ignore[override]
+        self,
+        fn: Callable[..., object],
+        *args: Any,
+        restart: Restart = "temporary",
+        name: str | None = None,
+        shutdown: Shutdown = WORKER_SHUTDOWN,
+    ) -> ActorRef[Any]:
+        """Run `fn(*args)` for its effects, restarted as `restart` says, and return the ref of its actor.
+
+        Raises:
+            MaxChildren: as many tasks run as are allowed.
+            ChildStartError: there is no thread for it.
+        """
+        name = name or _name_of(fn)
+        start = FunctionActor.options(name=name).start
+        ref: ActorRef[Any] = self._request(
+            "start_child", ChildSpec(name, start, (fn, args), restart=restart, shutdown=shutdown)
+        )
+        return ref
+
+    def stream(
+        self,
+        fn: Callable[[Any], T],
+        items: Iterable[Any],
+        max_concurrency: int | None = None,
+        *,
+        ordered: bool = True,
+        timeout: float | None = None,
+        on_timeout: OnTimeout = "raise",
+    ) -> Iterator[TaskResult[T]]:
+        """Run `fn(item)` for each of `items` in unlinked tasks and yield how each ended.
+
+        Args:
+            fn: what to run.
+            items: taken as there is room for them.
+            max_concurrency: how many may run at a time; by default the number of CPUs.
+            ordered: yield in the order of the items, else as they end.
+            timeout: seconds for each item.
+            on_timeout: `raise` ends the stream with `TaskTimeout`, `kill` yields `Killed()` for the item.
+
+        Raises:
+            InvalidSupervisorOption: an option is wrong.
+            TaskTimeout: while iterating, see `on_timeout`.
+        """
+        return Stream(
+            lambda item: self.run_nolink(fn, item, name=_name_of(fn)),
+            items,
+            max_concurrency or os.cpu_count() or 1,
+            ordered=ordered,
+            timeout=timeout,
+            on_timeout=on_timeout,
+        ).results()
+
+
+class TaskSupervisor(DynamicSupervisor):
+    """Runs functions as tasks. When it ends, who waits for one is told at once, whatever its thread does."""
+
+    _beamlens_ref_class = TaskSupervisorRef
+
+    @classmethod
+    def start(  # type: ignore[override]
+        cls,
+        max_children: float = math.inf,
+        backend: str | None = None,
+        *,
+        max_restarts: int = 3,
+        max_seconds: float = 5.0,
+        name: str | None = None,
+        on_event: OnEvent | None = None,
+    ) -> TaskSupervisorRef:
+        """Start a supervisor of tasks.
+
+        Args:
+            max_children: how many tasks may run at a time.
+            backend: what it and its tasks run on; by default that of the calling actor, else the process's.
+                Functions that block belong on `threads`.
+            max_restarts: as for `DynamicSupervisor`; counts only what `start_child` restarts.
+            max_seconds: the length of that window.
+            name: for display and logs.
+            on_event: is called with each `SupervisionEvent`, in the supervisor.
+
+        Raises:
+            InvalidSupervisorOption: an option is wrong.
+        """
+        ref = cls.options(name=name, backend=backend, start_timeout=None).start(
+            max_children, max_restarts, max_seconds, on_event=on_event
+        )
+        return cast("TaskSupervisorRef", ref)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._jobs: dict[ActorRef[Any], Job] = {}
+
+    def on_start(self) -> None:  # noqa: D102
+        # Also for one that is killed while busy, whose on_terminate comes late or never.
+        self.actor_ref.add_exit_callback(lambda _ref, reason: self._settle_all(reason))
+
+    def on_terminate(self, reason: ExitReason) -> None:  # noqa: D102
+        self._settle_all(reason)
+        super().on_terminate(reason)
+
+    def _settle_all(self, reason: ExitReason) -> None:
+        for job in list(self._jobs.values()):
+            job.settle(reason)
+
+    def _start_task(self, spec: ChildSpec, job: Job) -> ActorRef[Any]:
+        ref: ActorRef[Any] = self._start_child(spec, job)
+        self._jobs[ref] = job
+        ref.add_exit_callback(self._forget_job)
+        return ref
+
+    def _forget_job(self, ref: ActorRef[Any], _reason: ExitReason) -> None:
+        self._jobs.pop(ref, None)
+
+    operations: ClassVar[Operations] = {**DynamicSupervisor.operations, "start_task": _start_task}
+
+
+def _name_of(fn: Callable[..., object]) -> str:
+    return f"task:{getattr(fn, '__qualname__', type(fn).__qualname__)}"
