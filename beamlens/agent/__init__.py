@@ -1,0 +1,21 @@
+"""The agent loop and its tools, shared by watchers, operators and the coordinator."""
+
+from beamlens.agent.loop import AgentLoop, Limits, RunOutcome
+from beamlens.agent.model import Model
+from beamlens.agent.prompts import PromptLog
+from beamlens.agent.services import Services
+from beamlens.agent.tool import Tool, ToolError, ToolResult, fence, render
+
+__all__ = [
+    "AgentLoop",
+    "Limits",
+    "Model",
+    "PromptLog",
+    "RunOutcome",
+    "Services",
+    "Tool",
+    "ToolError",
+    "ToolResult",
+    "fence",
+    "render",
+]

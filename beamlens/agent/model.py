@@ -1,0 +1,142 @@
+"""Calling a model: redacted, timed, told, tried again, and taken over by the offline analyst when it fails."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from beamlens.agent.supervised import Supervised
+from beamlens.errors import LLMError
+from beamlens.llm.client import Completion, LLMClient, Message, Request, Text, ToolCall, ToolOutput
+from beamlens.llm.pricing import cost
+from beamlens_actors import AbortSignal, ActorError, clock
+from beamlens_supervision import SupervisionError
+
+if TYPE_CHECKING:
+    from beamlens.agent.services import Services
+
+ATTEMPTS = 3
+FIRST_DELAY = 1.0
+_GRACE = 2.0
+
+
+class Model:
+    """A client as one run of an agent uses it.
+
+    A call that fails is tried again up to three times in all, after 1 and 2 seconds (seed 001's rule). Then, or at
+    once where trying again is no use, the offline analyst takes over for the rest of the run.
+    """
+
+    def __init__(self, services: Services, kind: str, agent: str, client: LLMClient | None = None) -> None:
+        self._services = services
+        self._kind = kind
+        self._agent = agent
+        self._client = client or services.client
+
+    @property
+    def name(self) -> str:
+        """The model that answers now; ``"offline"`` for the offline analyst."""
+        return self._client.model
+
+    def complete(self, request: Request, iteration: int, abort: AbortSignal) -> Completion:
+        """Answer a request.
+
+        Raises:
+            Aborted: The signal fired first.
+            LLMError: The offline analyst failed too.
+        """
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return self._call(request, iteration, abort)
+            except LLMError as error:
+                again = error.retryable and attempt < ATTEMPTS
+                self._services.bus.emit(
+                    f"{self._kind}.llm_error",
+                    self._agent,
+                    reason=str(error),
+                    retry_count=attempt,
+                    will_retry=again,
+                )
+                if not again:
+                    if self._client is self._services.offline:
+                        raise
+                    break
+                abort.wait(FIRST_DELAY * 2 ** (attempt - 1))
+                abort.raise_if_aborted()
+        self._client = self._services.offline
+        return self._call(request, iteration, abort)
+
+    def _call(self, request: Request, iteration: int, abort: AbortSignal) -> Completion:
+        bus, client = self._services.bus, self._client
+        if client is not self._services.offline:
+            request = redacted(request, self._services.redactor.text)
+            self._services.prompts.add(request, client.model)
+        about = {"agent": self._agent, "model": client.model, "iteration": iteration}
+        bus.emit("llm.start", self._agent, context_size=len(request.messages), **about)
+        began = clock.monotonic()
+        try:
+            completion = self._answer(client, request, abort)
+        except LLMError as error:
+            took = {"duration": clock.monotonic() - began}
+            bus.emit("llm.exception", self._agent, took, kind=error.kind, reason=str(error), **about)
+            raise
+        usage = completion.usage
+        bus.emit(
+            "llm.stop",
+            self._agent,
+            {
+                "duration": clock.monotonic() - began,
+                "input_tokens": usage.input_tokens,
+                "output_tokens": usage.output_tokens,
+                "cache_read_tokens": usage.cache_read_tokens,
+                "cache_write_tokens": usage.cache_write_tokens,
+                "cost_usd": cost(completion.model, usage),
+            },
+            stop_reason=completion.stop_reason,
+            tools_selected=[call.name for call in completion.tool_calls],
+            response=completion.text,
+            **{**about, "model": completion.model or client.model},
+        )
+        return completion
+
+    def _answer(self, client: LLMClient, request: Request, abort: AbortSignal) -> Completion:
+        try:
+            call = Supervised(
+                self._services.loop_tasks(),
+                lambda: client.complete(request, abort=abort),
+                f"{self._agent}:llm",
+            )
+            return call.result(request.timeout + _GRACE, abort)
+        except TimeoutError as error:
+            raise LLMError(f"no answer: {error}", kind="timeout", retryable=True) from error
+        except (ActorError, SupervisionError) as error:
+            abort.raise_if_aborted()
+            raise LLMError(f"the call could not run: {error}", kind="server", retryable=True) from error
+        except LLMError:
+            raise
+        except Exception as error:
+            # A client is foreign code: whatever it raises is a failed call, never the end of the agent.
+            abort.raise_if_aborted()
+            reason = f"{type(error).__name__}: {error}"
+            raise LLMError(reason, kind="response", retryable=False) from error
+
+
+def redacted(request: Request, redact: Callable[[str], str]) -> Request:
+    """The request without secrets, in its system prompt and in every message."""
+    messages = tuple(
+        dataclasses.replace(message, content=tuple(_redact_block(block, redact) for block in message.content))
+        for message in request.messages
+    )
+    return dataclasses.replace(request, system=redact(request.system), messages=messages, facts={})
+
+
+def _redact_block(block: Text | ToolCall | ToolOutput, redact: Callable[[str], str]) -> Text | ToolCall | ToolOutput:
+    if isinstance(block, Text):
+        return Text(redact(block.text))
+    if isinstance(block, ToolOutput):
+        return dataclasses.replace(block, content=redact(block.content))
+    return block
+
+
+__all__ = ["ATTEMPTS", "Message", "Model", "redacted"]

@@ -1,0 +1,50 @@
+"""What every agent of an instance works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from beamlens.agent.prompts import PromptLog
+    from beamlens.llm.client import LLMClient
+    from beamlens.telemetry import Bus
+    from beamlens_supervision import TaskSupervisorRef
+
+
+class Redacts(Protocol):
+    """Takes out of a text what must not leave the process."""
+
+    def text(self, text: str, /) -> str:
+        """The text without secrets."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """An instance, as its agents see it.
+
+    Attributes:
+        instance: Its name.
+        node: The host's name.
+        bus: Takes its events.
+        loop_tasks: The supervisor of loops and model calls, as it is now: it may have been restarted.
+        tool_tasks: The supervisor of tool calls, as it is now.
+        client: The primary client.
+        offline: Answers when the client cannot.
+        redactor: Applied to all that is sent to a client other than the offline analyst.
+        prompts: What was sent.
+        llm_timeout: Seconds for one model call.
+    """
+
+    instance: str
+    node: str
+    bus: Bus
+    loop_tasks: Callable[[], TaskSupervisorRef]
+    tool_tasks: Callable[[], TaskSupervisorRef]
+    client: LLMClient
+    offline: LLMClient
+    redactor: Redacts
+    prompts: PromptLog
+    llm_timeout: float = 60.0

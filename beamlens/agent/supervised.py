@@ -1,0 +1,73 @@
+"""Blocking work in a supervised task, given up at a deadline or on abort."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from beamlens_actors import AbortSignal, Aborted, clock
+
+if TYPE_CHECKING:
+    from beamlens_supervision import Task, TaskSupervisorRef
+
+T = TypeVar("T")
+
+
+class Supervised(Generic[T]):
+    """A call that runs in a task of its own.
+
+    What it raises is kept, not logged: its caller decides what a failure means.
+    """
+
+    def __init__(self, tasks: TaskSupervisorRef, fn: Callable[[], T], name: str) -> None:
+        """Start `fn()`.
+
+        Raises:
+            ActorDead: The task supervisor is being restarted.
+            ChildStartError: There is no thread for it.
+        """
+        self.began = clock.monotonic()
+        self._woken = threading.Event()
+        self._error: BaseException | None = None
+        self._task: Task[T | None] = tasks.run_nolink(self._call, fn, name=name, shutdown="brutal_kill")
+        self._task.add_done_callback(lambda _task: self._woken.set())
+
+    def _call(self, fn: Callable[[], T]) -> T | None:
+        try:
+            return fn()
+        except Exception as error:  # noqa: BLE001 - handed over to whoever waits
+            self._error = error
+            return None
+
+    def result(self, timeout: float | None, abort: AbortSignal) -> T:
+        """Wait for its value.
+
+        Args:
+            timeout: Seconds since its start after which it is given up: its thread is abandoned.
+            abort: Gives it up too.
+
+        Raises:
+            TimeoutError: It took too long.
+            Aborted: The signal fired.
+            TaskEnded: Its task was killed, or its supervisor ended.
+            Exception: What it raised.
+        """
+        take_back = abort.on_abort(self._woken.set)
+        try:
+            left = None if timeout is None else max(0.0, self.began + timeout - clock.monotonic())
+            clock.wait(self._woken, left)
+        finally:
+            take_back()
+        ended = self._task.poll()
+        if ended is None:
+            self._task.shutdown("brutal_kill")
+            abort.raise_if_aborted()
+            raise TimeoutError(f"gave up after {timeout:g} s")
+        value: Any = ended.get()
+        if self._error is not None:
+            raise self._error
+        return value  # type: ignore[no-any-return]
+
+
+__all__ = ["Aborted", "Supervised"]

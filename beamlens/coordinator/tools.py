@@ -1,0 +1,186 @@
+"""The Coordinator's tools of seed 000."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from beamlens.agent import Services, Tool, ToolError
+from beamlens.coordinator.board import Board, Filter
+from beamlens.findings import Alert, Cause, Confidence, Correlation, Insight
+from beamlens.findings.tools import Arguments, Line, Think, Word
+from beamlens.telemetry import run as runs
+
+if TYPE_CHECKING:
+    from beamlens.evidence import Place
+
+NAME = "coordinator"
+
+
+class GetAlerts(Arguments):
+    """List alerts with their ids, status and evidence, oldest first."""
+
+    status: Filter = "all"
+
+
+class UpdateAlertStatuses(Arguments):
+    """Set the status of alerts. Resolve those that need no insight, with the reason."""
+
+    alert_ids: list[str]
+    status: Literal["acknowledged", "resolved"]
+    reason: Line | None = Field(default=None, description="Why; required to resolve.")
+
+
+class ProduceInsight(Arguments):
+    """Say what alerts mean together (one alone too), with the root cause if, and only if, the facts carry it; resolves them."""
+
+    alert_ids: list[str]
+    correlation_type: Correlation = Field(
+        description="temporal: near in time; causal: one caused another; symptomatic: a shared cause."
+    )
+    summary: Line = Field(description="What happened, in a sentence or two.")
+    matched_observations: list[Line] = Field(default_factory=list, description="The facts that it rests on.")
+    hypothesis_grounded: bool = Field(
+        default=False, description="Whether facts, not hypotheses, carry the cause."
+    )
+    root_cause_hypothesis: Line | None = Field(default=None, description="The cause; leave it out when it is not known.")
+    cause_kind: Word | None = Field(default=None, description="The evidence's word for the cause, such as memory_leak.")
+    cause_place: Line | None = Field(
+        default=None, description="Where: file:line of a piece of evidence of these alerts; leave out if there is none."
+    )
+    ruled_out: list[Line] = Field(default_factory=list, description="Causes that the facts speak against.")
+    confidence: Confidence = Field(description="high only if the evidence is conclusive and nothing speaks against it.")
+
+
+class Done(Arguments):
+    """End; every alert must be in an insight or resolved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the tools work on.
+
+    Attributes:
+        services: The instance.
+        board: The alerts.
+        keep: Takes each insight.
+        model: Says who answers now.
+    """
+
+    services: Services
+    board: Board
+    keep: Callable[[Insight], object]
+    model: Callable[[], str]
+
+    def emit(self, name: str, measurements: dict[str, Any] | None = None, /, **metadata: Any) -> None:
+        """Emit an event of the coordinator."""
+        self.services.bus.emit(f"coordinator.{name}", NAME, measurements, **metadata)
+
+
+def coordinator_tools(desk: Desk) -> list[Tool]:
+    """get_alerts, update_alert_statuses, produce_insight, done, think."""
+    return [
+        Tool("get_alerts", lambda a: _get_alerts(desk, a), GetAlerts, idempotent=True, trust="untrusted"),
+        Tool("update_alert_statuses", lambda a: _update(desk, a), UpdateAlertStatuses),
+        Tool("produce_insight", lambda a: _produce(desk, a), ProduceInsight),
+        Tool("think", lambda a: _think(desk, a), Think, idempotent=True),
+        Tool("done", lambda _a: _done(desk), Done, ends_run=True),
+    ]
+
+
+def view(alert: Alert, status: str) -> dict[str, Any]:
+    """An alert as the model reads it: without snapshots, evidence in short."""
+    fields = {"id", "watcher", "anomaly_type", "severity", "context", "observation", "hypothesis", "detected_at", "count"}
+    evidence = [
+        {
+            "text": piece.text,
+            "cause": piece.cause,
+            "strength": piece.strength.value,
+            "place": str_place(piece.place),
+        }
+        for piece in alert.evidence
+    ]
+    return {**alert.model_dump(mode="json", include=fields), "status": status, "evidence": evidence}
+
+
+def str_place(place: Place | None) -> str | None:
+    """``file:line``, as ``cause_place`` takes it."""
+    return None if place is None else f"{place.file}:{place.line}"
+
+
+def _get_alerts(desk: Desk, arguments: GetAlerts) -> list[dict[str, Any]]:
+    found = desk.board.select(arguments.status)
+    desk.emit("get_alerts", status=arguments.status, count=len(found))
+    return [view(alert, status) for alert, status in found]
+
+
+def _update(desk: Desk, arguments: UpdateAlertStatuses) -> dict[str, Any]:
+    if arguments.status == "resolved" and not arguments.reason:
+        raise ToolError("give the reason for resolving alerts without an insight")
+    desk.board.update(arguments.alert_ids, arguments.status, arguments.reason)
+    ids = list(arguments.alert_ids)
+    desk.emit("update_alert_statuses", alert_ids=ids, status=arguments.status, reason=arguments.reason)
+    return {"updated": ids, "status": arguments.status}
+
+
+def _produce(desk: Desk, arguments: ProduceInsight) -> dict[str, Any]:
+    try:
+        insight = _make_insight(desk, arguments)
+    except ToolError as refusal:
+        desk.emit("insight_failed", reason=str(refusal))
+        raise
+    desk.keep(insight)
+    desk.board.update(insight.alert_ids, "resolved", f"insight {insight.id}")
+    desk.emit("insight_produced", insight=insight)
+    return {"insight_produced": insight.id}
+
+
+def _make_insight(desk: Desk, arguments: ProduceInsight) -> Insight:
+    alerts = desk.board.find(arguments.alert_ids)
+    run = runs.current.get()
+    return Insight(
+        alert_ids=tuple(alert.id for alert in alerts),
+        correlation_type=arguments.correlation_type,
+        summary=arguments.summary,
+        matched_observations=tuple(arguments.matched_observations),
+        hypothesis_grounded=arguments.hypothesis_grounded,
+        root_cause_hypothesis=arguments.root_cause_hypothesis,
+        cause=_cause(alerts, arguments),
+        ruled_out=tuple(arguments.ruled_out),
+        confidence=arguments.confidence,
+        trace_id=run.trace_id if run is not None else "0" * 32,
+        model=desk.model(),
+    )
+
+
+def _cause(alerts: list[Alert], arguments: ProduceInsight) -> Cause | None:
+    if arguments.cause_kind is None or arguments.root_cause_hypothesis is None:
+        if arguments.cause_place is not None or arguments.cause_kind is not None:
+            raise ToolError("cause_kind and cause_place belong to a root_cause_hypothesis; give all or leave all out")
+        return None
+    pieces = [piece for alert in alerts for piece in alert.evidence if piece.strength != "excludes"]
+    place: Place | None = None
+    if arguments.cause_place is not None:
+        places = {str_place(piece.place): piece.place for piece in pieces if piece.place is not None}
+        if arguments.cause_place not in places:
+            have = ", ".join(sorted(str(name) for name in places)) or "none; leave cause_place out"
+            raise ToolError(f"cause_place {arguments.cause_place!r} is in no evidence of these alerts; places: {have}")
+        place = places[arguments.cause_place]
+    return Cause(kind=arguments.cause_kind, place=place, text=arguments.root_cause_hypothesis)
+
+
+def _think(desk: Desk, arguments: Think) -> dict[str, Any]:
+    desk.emit("think", thought=arguments.thought)
+    return {"thought": arguments.thought, "recorded": True}
+
+
+def _done(desk: Desk) -> dict[str, Any]:
+    left = desk.board.unresolved()
+    if left:
+        ids = ", ".join(alert.id for alert in left)
+        raise ToolError(f"{len(left)} alerts are in no insight and not resolved: {ids}")
+    desk.emit("done", {"unread_count": 0}, has_unread=False)
+    return {"done": True}

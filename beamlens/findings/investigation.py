@@ -1,0 +1,152 @@
+"""What a watcher or operator has found so far: its health, snapshots, alerts and evidence."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from beamlens.agent import Services, ToolError
+from beamlens.findings.alert import Alert, Severity
+from beamlens.findings.snapshot import Snapshot
+from beamlens.findings.status import Health
+from beamlens.telemetry import run as runs
+
+if TYPE_CHECKING:
+    from beamlens.detect import SensorState
+    from beamlens.domains.domain import Domain
+    from beamlens.evidence import Evidence
+
+Kind = Literal["watcher", "operator"]
+Publish = Callable[[Alert], object]
+
+_SNAPSHOTS_KEPT = 50
+_ALERTS_KEPT = 100
+_EVIDENCE_KEPT = 20
+
+
+class Investigation:
+    """The memory of one agent, bounded; used by its tools on several threads.
+
+    Attributes:
+        health: The agent's present assessment.
+        sensors: The sensors that are active.
+        evidence: Sensor name to what closer looks found.
+        note: What the agent wanted to remember at its last wait.
+        model: Says who answers now.
+        fired: Alerts fired so far.
+    """
+
+    def __init__(self, services: Services, domain: Domain, *, kind: Kind, agent: str, publish: Publish) -> None:
+        self.services = services
+        self.domain = domain
+        self.kind: Kind = kind
+        self.agent = agent
+        self.health: Health = "healthy"
+        self.sensors: tuple[SensorState, ...] = ()
+        self.evidence: dict[str, tuple[Evidence, ...]] = {}
+        self.note = ""
+        self.model: Callable[[], str] = str
+        self.fired = 0
+        self._publish = publish
+        self._lock = threading.Lock()
+        self._snapshots: deque[Snapshot] = deque(maxlen=_SNAPSHOTS_KEPT)
+        self._alerts: deque[Alert] = deque(maxlen=_ALERTS_KEPT)
+
+    def emit(self, name: str, measurements: Mapping[str, Any] | None = None, /, **metadata: Any) -> None:
+        """Emit an event of this agent, such as ``think``."""
+        self.services.bus.emit(f"{self.kind}.{name}", self.agent, measurements, **metadata)
+
+    def set_health(self, health: Health, reason: str) -> None:
+        """Change the health and tell so; the same health again is told too, with its new reason."""
+        with self._lock:
+            before, self.health = self.health, health
+        self.emit("state_change", from_state=before, to_state=health, reason=reason)
+
+    def take_snapshot(self) -> Snapshot:
+        """Take and keep a snapshot of the domain.
+
+        Raises:
+            ToolError: The domain failed, or returned no JSON object.
+        """
+        try:
+            data = json.loads(json.dumps(self.domain.snapshot(), default=str))
+        except Exception as error:
+            raise ToolError(f"the snapshot failed: {type(error).__name__}: {error}") from error
+        if not isinstance(data, dict):
+            raise ToolError(f"the domain's snapshot is no object but {type(data).__name__}")
+        snapshot = Snapshot(data=data)
+        with self._lock:
+            self._snapshots.append(snapshot)
+        return snapshot
+
+    def snapshots(self) -> list[Snapshot]:
+        """The kept snapshots, oldest first."""
+        with self._lock:
+            return list(self._snapshots)
+
+    def alerts(self) -> list[Alert]:
+        """The kept alerts, oldest first."""
+        with self._lock:
+            return list(self._alerts)
+
+    def find_snapshots(self, ids: Iterable[str]) -> tuple[Snapshot, ...]:
+        """The snapshots of these ids.
+
+        Raises:
+            ToolError: None was given, or some are not kept; names them.
+        """
+        known = {snapshot.id: snapshot for snapshot in self.snapshots()}
+        wanted = list(dict.fromkeys(ids))
+        if not wanted:
+            raise ToolError("cite at least one snapshot: take_snapshot first and give its id in snapshot_ids")
+        if missing := [snapshot_id for snapshot_id in wanted if snapshot_id not in known]:
+            latest = ", ".join(list(known)[-5:]) or "none"
+            raise ToolError(f"no snapshot has the id {', '.join(missing)}; the latest are: {latest}")
+        return tuple(known[snapshot_id] for snapshot_id in wanted)
+
+    def fire(
+        self,
+        *,
+        anomaly_type: str,
+        severity: Severity,
+        context: str,
+        observation: str,
+        hypothesis: str | None,
+        snapshot_ids: Iterable[str],
+    ) -> tuple[Alert, object]:
+        """Make an alert of what was found, keep it and publish it.
+
+        Returns:
+            The alert, and what `publish` made of it.
+
+        Raises:
+            ToolError: A cited snapshot does not exist.
+        """
+        run = runs.current.get()
+        alert = Alert(
+            watcher=self.agent,
+            anomaly_type=anomaly_type,
+            severity=severity,
+            context=context,
+            observation=observation,
+            hypothesis=hypothesis,
+            snapshots=self.find_snapshots(snapshot_ids),
+            evidence=self._evidence_for(anomaly_type),
+            node=self.services.node,
+            instance=self.services.instance,
+            trace_id=run.trace_id if run is not None else "0" * 32,
+            model=self.model(),
+        )
+        with self._lock:
+            self._alerts.append(alert)
+            self.fired += 1
+        return alert, self._publish(alert)
+
+    def _evidence_for(self, anomaly_type: str) -> tuple[Evidence, ...]:
+        own = [sensor.name for sensor in self.sensors if anomaly_type in (sensor.anomaly_type, sensor.name)]
+        names = own or list(self.evidence)
+        found = [piece for name in names for piece in self.evidence.get(name, ())]
+        return tuple(found[:_EVIDENCE_KEPT])

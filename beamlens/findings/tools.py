@@ -1,0 +1,177 @@
+"""The tools of seed 000 that watchers and operators share, over an `Investigation`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from beamlens.agent import Tool, ToolError
+from beamlens.findings.alert import Severity
+from beamlens.findings.investigation import Investigation
+from beamlens.findings.snapshot import Snapshot
+from beamlens.findings.status import Health
+from beamlens.lua import LuaError
+from beamlens_actors import clock
+
+Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000)]
+Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+
+
+class RunsLua(Protocol):
+    """The sandbox, as the tool needs it."""
+
+    def run(self, code: str) -> Any:
+        """Run Lua code and return its JSON value; raises `LuaError`."""
+        ...
+
+
+class Arguments(BaseModel):
+    """Arguments of a tool: surplus ones are refused, so that a model notices its mistake."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class SetState(Arguments):
+    """Set your assessment of the domain: healthy, observing, warning or critical."""
+
+    state: Health
+    reason: Line = Field(description="Why, in a sentence.")
+
+
+class FireAlert(Arguments):
+    """Report an anomaly. Facts and speculation are kept apart; at least one snapshot must be cited."""
+
+    type: Word = Field(description="What it is, in a word such as memory_growth. The same trouble, the same word.")
+    severity: Severity
+    context: Line = Field(description="What is going on. Facts only.")
+    observation: Line = Field(description="What was seen, with numbers and units. Facts only.")
+    hypothesis: Line | None = Field(default=None, description="Why it may be so. Speculation belongs here; may be left out.")
+    snapshot_ids: list[str] = Field(description="Ids of the snapshots that show it.")
+
+
+class GetAlerts(Arguments):
+    """List the alerts that you fired, newest first."""
+
+    limit: Annotated[int, Field(ge=1, le=50)] = 10
+
+
+class TakeSnapshot(Arguments):
+    """Capture the domain's metrics now; returns an id, which alerts cite."""
+
+
+class GetSnapshot(Arguments):
+    """Read one snapshot by its id."""
+
+    id: Word
+
+
+class GetSnapshots(Arguments):
+    """List snapshots, oldest first."""
+
+    limit: Annotated[int, Field(ge=1, le=50)] = 10
+    offset: Annotated[int, Field(ge=0)] = 0
+
+
+class Execute(Arguments):
+    """Run Lua code that calls the domain's callbacks and returns what you want to see, as in: return runtime_get_memory()."""
+
+    code: Annotated[str, StringConstraints(min_length=1, max_length=16_000)]
+
+
+class Think(Arguments):
+    """Note a thought before a difficult decision; nothing happens."""
+
+    thought: Line
+
+
+def domain_tools(found: Investigation, sandbox: Callable[[], RunsLua]) -> list[Tool]:
+    """The tools that look and report: all of seed 000's but ``wait``.
+
+    Args:
+        found: Where they read and write.
+        sandbox: Gives the Lua sandbox over the domain's callbacks, made at its first use.
+    """
+    return [
+        Tool("set_state", lambda a: _set_state(found, a), SetState),
+        Tool("fire_alert", lambda a: _fire_alert(found, a), FireAlert),
+        Tool("get_alerts", lambda a: _get_alerts(found, a), GetAlerts, idempotent=True, trust="untrusted"),
+        Tool("take_snapshot", lambda _a: _take_snapshot(found), TakeSnapshot, trust="untrusted"),
+        Tool("get_snapshot", lambda a: _get_snapshot(found, a), GetSnapshot, idempotent=True, trust="untrusted"),
+        Tool("get_snapshots", lambda a: _get_snapshots(found, a), GetSnapshots, idempotent=True, trust="untrusted"),
+        Tool("execute", lambda a: _execute(found, sandbox, a), Execute, trust="untrusted"),
+        Tool("think", lambda a: _think(found, a), Think, idempotent=True),
+    ]
+
+
+def _set_state(found: Investigation, arguments: SetState) -> dict[str, Any]:
+    found.set_health(arguments.state, arguments.reason)
+    return {"state": arguments.state}
+
+
+def _fire_alert(found: Investigation, arguments: FireAlert) -> dict[str, Any]:
+    try:
+        alert, verdict = found.fire(
+            anomaly_type=arguments.type,
+            severity=arguments.severity,
+            context=arguments.context,
+            observation=arguments.observation,
+            hypothesis=arguments.hypothesis,
+            snapshot_ids=arguments.snapshot_ids,
+        )
+    except ToolError as refusal:
+        found.emit("alert_failed", reason=str(refusal))
+        raise
+    return {"alert_id": alert.id, "result": str(verdict)}
+
+
+def _get_alerts(found: Investigation, arguments: GetAlerts) -> list[dict[str, Any]]:
+    alerts = found.alerts()[::-1][: arguments.limit]
+    found.emit("get_alerts", count=len(alerts))
+    hidden = {"snapshots", "evidence", "node", "instance"}
+    return [
+        {**alert.model_dump(mode="json", exclude=hidden), "snapshot_ids": [s.id for s in alert.snapshots]}
+        for alert in alerts
+    ]
+
+
+def _take_snapshot(found: Investigation) -> dict[str, Any]:
+    snapshot = found.take_snapshot()
+    found.emit("take_snapshot", snapshot_id=snapshot.id)
+    return _view(snapshot)
+
+
+def _get_snapshot(found: Investigation, arguments: GetSnapshot) -> dict[str, Any]:
+    (snapshot,) = found.find_snapshots([arguments.id])
+    found.emit("get_snapshot", snapshot_id=snapshot.id)
+    return _view(snapshot)
+
+
+def _get_snapshots(found: Investigation, arguments: GetSnapshots) -> dict[str, Any]:
+    kept = found.snapshots()
+    chosen = kept[arguments.offset : arguments.offset + arguments.limit]
+    found.emit("get_snapshots", count=len(chosen))
+    return {"total": len(kept), "snapshots": [_view(snapshot) for snapshot in chosen]}
+
+
+def _execute(found: Investigation, sandbox: Callable[[], RunsLua], arguments: Execute) -> Any:
+    code = arguments.code
+    found.emit("execute_start", code=code)
+    began = clock.monotonic()
+    try:
+        result = sandbox().run(code)
+    except LuaError as error:
+        found.emit("execute_error", {"duration": clock.monotonic() - began}, code=code, reason=str(error))
+        raise ToolError(str(error)) from error
+    found.emit("execute_complete", {"duration": clock.monotonic() - began}, code=code, result=result)
+    return {"result": result}
+
+
+def _think(found: Investigation, arguments: Think) -> dict[str, Any]:
+    found.emit("think", thought=arguments.thought)
+    return {"thought": arguments.thought, "recorded": True}
+
+
+def _view(snapshot: Snapshot) -> dict[str, Any]:
+    return snapshot.model_dump(mode="json")

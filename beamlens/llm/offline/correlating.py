@@ -1,0 +1,141 @@
+"""The Coordinator's run without a model: group alerts by cause, name it only where the facts carry it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from beamlens.evidence import Evidence
+from beamlens.llm.offline.verdicts import Candidate, candidates, excluded, explains
+
+Step = tuple[str, Mapping[str, Any]]
+Confidence = Literal["high", "medium", "low"]
+
+_MOST_TEXT = 3500
+
+
+@dataclass(slots=True)
+class _Group:
+    alerts: list[Mapping[str, Any]]
+    cause: Candidate | None
+    rivals: list[Candidate] = field(default_factory=list)
+
+    @property
+    def evidence(self) -> list[Evidence]:
+        return [piece for alert in self.alerts for piece in alert["evidence"]]
+
+
+def decide(facts: Mapping[str, Any], succeeded: Sequence[str]) -> list[Step]:
+    """The next tool calls of this run.
+
+    Args:
+        facts: ``alerts`` (unresolved, each with its ``evidence``) and ``quiet_sensors``.
+        succeeded: The tools that succeeded in this run so far.
+    """
+    alerts: Sequence[Mapping[str, Any]] = facts["alerts"]
+    if not alerts:
+        return [("done", {})]
+    if "get_alerts" not in succeeded:
+        return [("get_alerts", {"status": "all"})]
+    return [_insight(group, facts["quiet_sensors"]) for group in _group(alerts)]
+
+
+def _group(alerts: Sequence[Mapping[str, Any]]) -> list[_Group]:
+    """One group a cause; alerts whose cause another one explains join it, those without a cause stay together."""
+    groups: list[_Group] = []
+    unknown: list[Mapping[str, Any]] = []
+    for alert in alerts:
+        own = candidates(alert["evidence"])
+        if not own:
+            unknown.append(alert)
+            continue
+        same = next((g for g in groups if g.cause is not None and _same(g.cause, own[0])), None)
+        if same is None:
+            groups.append(_Group([alert], own[0], own[1:]))
+        else:
+            same.alerts.append(alert)
+    groups = _absorb(groups)
+    if not unknown:
+        return groups
+    # Alerts that no fact explains came at the same time as one known cause: symptoms of it, perhaps. Beside two
+    # causes nobody can say of which, so they stay apart.
+    if len(groups) == 1:
+        groups[0].alerts.extend(unknown)
+        return groups
+    return [*groups, _Group(unknown, None)]
+
+
+def _same(first: Candidate, second: Candidate) -> bool:
+    if first.cause != second.cause:
+        return False
+    if first.place is None or second.place is None:
+        return True
+    return (first.place.file, first.place.line) == (second.place.file, second.place.line)
+
+
+def _absorb(groups: list[_Group]) -> list[_Group]:
+    left: list[_Group] = []
+    for group in groups:
+        owner = next(
+            (g for g in groups if g is not group and _takes(g, group) and not _takes(group, g)), None
+        )
+        if owner is None:
+            left.append(group)
+        else:
+            owner.alerts.extend(group.alerts)
+    return left
+
+
+def _takes(owner: _Group, other: _Group) -> bool:
+    if owner.cause is None or other.cause is None or not owner.cause.conclusive:
+        return False
+    return not other.cause.conclusive or explains(owner.cause, other.cause)
+
+
+def _insight(group: _Group, quiet: Sequence[str]) -> Step:
+    evidence = group.evidence
+    # What one alert excludes and another one concludes is not excluded.
+    against = [piece for piece in excluded(evidence) if group.cause is None or piece.cause != group.cause.cause]
+    contested = group.cause is not None and any(p.cause == group.cause.cause for p in excluded(evidence))
+    arguments: dict[str, Any] = {
+        "alert_ids": [alert["id"] for alert in group.alerts],
+        "correlation_type": _correlation(group),
+        "matched_observations": [alert["observation"] for alert in group.alerts][:20],
+        "ruled_out": [piece.text for piece in against],
+    }
+    if group.cause is None:
+        texts = [piece.text for piece in against] + [f"{name} is quiet" for name in quiet[:8]]
+        ruled_out = "; ".join(texts) or "nothing yet"
+        seen = " ".join(alert["observation"] for alert in group.alerts)
+        arguments |= {
+            "summary": f"{seen[: _MOST_TEXT - 1500]} The cause is not known; ruled out: {ruled_out[:1400]}",
+            "confidence": "low",
+        }
+        return "produce_insight", arguments
+    arguments |= {
+        "summary": group.cause.text[:_MOST_TEXT],
+        "root_cause_hypothesis": group.cause.text[:_MOST_TEXT],
+        "hypothesis_grounded": group.cause.conclusive,
+        "cause_kind": group.cause.cause,
+        "confidence": _confidence(group, contested=contested),
+    }
+    if group.cause.place is not None:
+        arguments["cause_place"] = f"{group.cause.place.file}:{group.cause.place.line}"
+    return "produce_insight", arguments
+
+
+def _confidence(group: _Group, *, contested: bool) -> Confidence:
+    cause = group.cause
+    if cause is None:
+        return "low"
+    if not cause.conclusive:
+        return "low" if contested or group.rivals else "medium"
+    rival = any(r.conclusive and not explains(cause, r) for r in group.rivals)
+    return "medium" if contested or rival else "high"
+
+
+def _correlation(group: _Group) -> str:
+    if group.cause is None:
+        return "temporal"
+    return "causal" if len({alert["anomaly_type"] for alert in group.alerts}) > 1 else "symptomatic"

@@ -1,0 +1,97 @@
+"""From evidence to a verdict: which cause the facts carry, which they exclude."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from beamlens.evidence import CauseKind, Evidence, Place, Strength
+
+NAMES: dict[str, str] = {
+    CauseKind.MEMORY_LEAK: "memory leak",
+    CauseKind.DESCRIPTOR_LEAK: "descriptor leak",
+    CauseKind.THREAD_PILE_UP: "threads that pile up",
+    CauseKind.GIL_HOG: "a thread that hogs the GIL",
+    CauseKind.FAILING_DEPENDENCY: "a failing dependency",
+    CauseKind.EXCEPTION_BURST: "a burst of exceptions",
+    CauseKind.ERROR_BURST: "a burst of errors",
+    CauseKind.RESOURCE_LIMIT: "a resource near its limit",
+}
+
+# A cause on the left brings about symptoms that look like those on the right: each waiting thread holds a stack and
+# often a socket; errors are logged and raised by what fails underneath.
+_EXPLAINS: dict[str, frozenset[str]] = {
+    CauseKind.THREAD_PILE_UP: frozenset({CauseKind.DESCRIPTOR_LEAK, CauseKind.MEMORY_LEAK, CauseKind.ERROR_BURST}),
+    CauseKind.FAILING_DEPENDENCY: frozenset({CauseKind.ERROR_BURST, CauseKind.EXCEPTION_BURST}),
+    CauseKind.DESCRIPTOR_LEAK: frozenset({CauseKind.MEMORY_LEAK}),
+    CauseKind.EXCEPTION_BURST: frozenset({CauseKind.ERROR_BURST}),
+    CauseKind.GIL_HOG: frozenset({CauseKind.ERROR_BURST}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A cause at a place, with the evidence for it."""
+
+    cause: str
+    place: Place | None
+    pieces: tuple[Evidence, ...]
+
+    @property
+    def conclusive(self) -> bool:
+        """Whether a piece explains its symptom by itself."""
+        return any(piece.strength == Strength.CONCLUSIVE for piece in self.pieces)
+
+    @property
+    def text(self) -> str:
+        """The cause in a sentence: its name, its place, its strongest fact."""
+        name = NAMES.get(self.cause, self.cause.replace("_", " "))
+        where = f" at {self.place}" if self.place else ""
+        strongest = next((p for p in self.pieces if p.strength == Strength.CONCLUSIVE), self.pieces[0])
+        return f"{name[0].upper()}{name[1:]}{where}: {strongest.text}"
+
+
+def candidates(evidence: Iterable[Evidence]) -> list[Candidate]:
+    """Causes that something speaks for, the best first: conclusive before supporting, with a place before without.
+
+    Pieces of one cause count together when they agree on the place or have none.
+    """
+    by_cause: dict[str, list[Evidence]] = {}
+    for piece in evidence:
+        if piece.strength != Strength.EXCLUDES:
+            by_cause.setdefault(piece.cause, []).append(piece)
+    found = [candidate for cause, pieces in by_cause.items() for candidate in _split(cause, pieces)]
+    return sorted(found, key=lambda c: (not c.conclusive, c.place is None, -len(c.pieces)))
+
+
+def _split(cause: str, pieces: Sequence[Evidence]) -> list[Candidate]:
+    places: dict[tuple[str, int], list[Evidence]] = {}
+    loose = []
+    for piece in pieces:
+        if piece.place is None:
+            loose.append(piece)
+        else:
+            places.setdefault((piece.place.file, piece.place.line), []).append(piece)
+    if not places:
+        return [Candidate(cause, None, tuple(loose))]
+    extra = loose if len(places) == 1 else []
+    return [Candidate(cause, held[0].place, (*held, *extra)) for held in places.values()]
+
+
+def excluded(evidence: Iterable[Evidence]) -> list[Evidence]:
+    """What speaks against causes, one piece a cause."""
+    found: dict[str, Evidence] = {}
+    for piece in evidence:
+        if piece.strength == Strength.EXCLUDES:
+            found.setdefault(piece.cause, piece)
+    return list(found.values())
+
+
+def explains(cause: Candidate, symptom: Candidate) -> bool:
+    """Whether `cause` accounts for what `symptom` was concluded from: by kind, or at the very same line."""
+    if symptom.cause in _EXPLAINS.get(cause.cause, frozenset()):
+        return True
+    same_line = cause.place is not None and symptom.place is not None and (
+        (cause.place.file, cause.place.line) == (symptom.place.file, symptom.place.line)
+    )
+    return same_line and cause.conclusive and not (symptom.conclusive and symptom.cause == CauseKind.FAILING_DEPENDENCY)

@@ -1,0 +1,5 @@
+"""Operators: agents that look into a domain when asked."""
+
+from beamlens.operator.actor import OperatorActor
+
+__all__ = ["OperatorActor"]

@@ -1,0 +1,246 @@
+"""The catalogue: every event that Beamlens emits, with its measurements and metadata.
+
+An event ``watcher.alert_fired`` is the blinker signal ``beamlens.watcher.alert_fired``. Receivers are called with the
+component's name as sender and the keywords ``measurements`` (a dict of numbers) and the event's metadata. Every event
+carries ``instance``, the name of the Beamlens instance; inside an agent run also ``trace_id``, 32 hex digits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Types = type | tuple[type, ...]
+
+_NONE = type(None)
+_NUMBER: Types = (int, float)
+_TEXT_OR_NONE: Types = (str, _NONE)
+
+COMMON: Mapping[str, Types] = {"instance": str}
+OPTIONAL: Mapping[str, Types] = {"trace_id": str}
+
+
+class UndeclaredEvent(TypeError):
+    """An emission that the catalogue does not know, or of other shape. Raised in tests only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One kind of event.
+
+    Attributes:
+        name: Dotted name without the ``beamlens.`` prefix.
+        doc: When it is emitted.
+        measurements: Name to type of each number; ``system_time`` is seconds since the epoch, ``duration`` seconds.
+        metadata: Name to type of each keyword, besides ``instance`` and ``trace_id``.
+    """
+
+    name: str
+    doc: str
+    measurements: Mapping[str, Types] = field(default_factory=dict)
+    metadata: Mapping[str, Types] = field(default_factory=dict)
+
+    def check(self, measurements: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
+        """Compare an emission with its entry.
+
+        Raises:
+            UndeclaredEvent: A name is missing, surplus, or of another type.
+        """
+        _compare(self.name, "measurement", {"system_time": _NUMBER, **self.measurements}, {}, measurements)
+        _compare(self.name, "metadata", {**COMMON, **self.metadata}, OPTIONAL, metadata)
+
+
+def _compare(
+    event: str, what: str, declared: Mapping[str, Types], optional: Mapping[str, Types], given: Mapping[str, Any]
+) -> None:
+    if missing := declared.keys() - given.keys():
+        raise UndeclaredEvent(f"{event}: {what} {', '.join(sorted(missing))} is missing")
+    known = {**declared, **optional}
+    if surplus := given.keys() - known.keys():
+        raise UndeclaredEvent(f"{event}: {what} {', '.join(sorted(surplus))} is not declared")
+    for name, value in given.items():
+        if not isinstance(value, known[name]):
+            raise UndeclaredEvent(f"{event}: {what} {name} is {type(value).__name__}, declared {known[name]}")
+
+
+def _agent_events(kind: str) -> list[Event]:
+    """The events of the tools that watchers and operators share."""
+    return [
+        Event(f"{kind}.started", "The actor runs."),
+        Event(
+            f"{kind}.iteration_start",
+            "A turn of the loop begins.",
+            metadata={"iteration": int, f"{kind}_state": str},
+        ),
+        Event(
+            f"{kind}.state_change",
+            "The health changed.",
+            metadata={"from_state": str, "to_state": str, "reason": str},
+        ),
+        Event(f"{kind}.get_alerts", "Earlier alerts were read.", metadata={"count": int}),
+        Event(f"{kind}.take_snapshot", "A snapshot was taken.", metadata={"snapshot_id": str}),
+        Event(f"{kind}.get_snapshot", "A snapshot was read.", metadata={"snapshot_id": str}),
+        Event(f"{kind}.get_snapshots", "Snapshots were listed.", metadata={"count": int}),
+        Event(f"{kind}.execute_start", "Lua code begins.", metadata={"code": str}),
+        Event(
+            f"{kind}.execute_complete",
+            "Lua code ended.",
+            {"duration": _NUMBER},
+            {"code": str, "result": object},
+        ),
+        Event(f"{kind}.execute_error", "Lua code failed.", {"duration": _NUMBER}, {"code": str, "reason": str}),
+        Event(f"{kind}.think", "The model noted a thought.", metadata={"thought": str}),
+        Event(
+            f"{kind}.llm_error",
+            "A model call failed for good or is tried again.",
+            metadata={"reason": str, "retry_count": int, "will_retry": bool},
+        ),
+        Event(
+            f"{kind}.run_stopped",
+            "A run ended; stopped_by says which limit or tool ended it.",
+            {"duration": _NUMBER, "iterations": int},
+            {"stopped_by": str},
+        ),
+        Event(f"{kind}.unexpected_message", "A message that it does not know.", metadata={"message": str}),
+        Event(f"{kind}.alert_failed", "A finding was refused.", metadata={"reason": str}),
+    ]
+
+
+def _catalogue() -> list[Event]:
+    # An Alert and an Insight: their models lie above this layer, so they are declared as objects here.
+    finding, insight = object, object
+    return [
+        Event("instance.started", "An instance runs.", metadata={"watchers": list, "model": str}),
+        Event("instance.stopped", "An instance has stopped.", {"duration": _NUMBER}),
+        Event(
+            "llm.start",
+            "A model is called.",
+            metadata={"agent": str, "model": str, "iteration": int, "context_size": int},
+        ),
+        Event(
+            "llm.stop",
+            "A model has answered. cost_usd is None where the price is not known.",
+            {
+                "duration": _NUMBER,
+                "input_tokens": int,
+                "output_tokens": int,
+                "cache_read_tokens": int,
+                "cache_write_tokens": int,
+                "cost_usd": (int, float, _NONE),
+            },
+            {
+                "agent": str,
+                "model": str,
+                "iteration": int,
+                "stop_reason": str,
+                "tools_selected": list,
+                "response": str,
+            },
+        ),
+        Event(
+            "llm.exception",
+            "A model call failed.",
+            {"duration": _NUMBER},
+            {"agent": str, "model": str, "iteration": int, "kind": str, "reason": str},
+        ),
+        Event("tool.start", "A tool begins.", metadata={"agent": str, "iteration": int, "tool_name": str, "call_id": str}),
+        Event(
+            "tool.stop",
+            "A tool ended; is_error when its answer is an error for the model.",
+            {"duration": _NUMBER},
+            {"agent": str, "iteration": int, "tool_name": str, "call_id": str, "is_error": bool},
+        ),
+        Event(
+            "tool.exception",
+            "A tool crashed or took too long; the model got an error.",
+            {"duration": _NUMBER},
+            {"agent": str, "iteration": int, "tool_name": str, "call_id": str, "reason": str},
+        ),
+        *_agent_events("watcher"),
+        Event("watcher.stopped", "The actor ended.", metadata={"reason": str}),
+        Event("watcher.alert_fired", "A watcher found something.", metadata={"alert": finding}),
+        Event(
+            "watcher.alert_merged",
+            "The same was found again: the count of the earlier alert went up.",
+            {"count": int},
+            {"alert": finding},
+        ),
+        Event("watcher.alert_dropped", "The inbox was full.", metadata={"alert": finding, "reason": str}),
+        Event("watcher.wait", "The watcher sleeps, its sensors awake.", {"seconds": _NUMBER}, {"reason": str}),
+        Event("watcher.woken", "A wait ended.", metadata={"reason": str}),
+        Event(
+            "watcher.sensor_active",
+            "A streaming detector fired.",
+            {"value": _NUMBER},
+            {"sensor": str, "severity": str, "reason": str},
+        ),
+        Event("watcher.sensor_cleared", "A detector is quiet again.", metadata={"sensor": str}),
+        Event("watcher.sensor_failed", "Reading the sensors failed.", metadata={"reason": str}),
+        Event("watcher.evidence_failed", "A closer look failed.", metadata={"sensor": str, "reason": str}),
+        *_agent_events("operator"),
+        Event("operator.status_change", "Idle or running.", metadata={"from_status": str, "to_status": str}),
+        Event("operator.notification_sent", "A run found something.", metadata={"notification": finding}),
+        Event("operator.done", "A run finished by itself.", metadata={"count": int}),
+        Event("coordinator.started", "The actor runs.", {"queued": int}),
+        Event("coordinator.alert_received", "An alert is to be correlated.", metadata={"alert": finding}),
+        Event("coordinator.iteration_start", "A turn of the loop begins.", metadata={"iteration": int}),
+        Event("coordinator.get_alerts", "Alerts were read.", metadata={"status": str, "count": int}),
+        Event(
+            "coordinator.update_alert_statuses",
+            "Alerts were acknowledged or resolved.",
+            metadata={"alert_ids": list, "status": str, "reason": _TEXT_OR_NONE},
+        ),
+        Event("coordinator.insight_produced", "Alerts were correlated.", metadata={"insight": insight}),
+        Event("coordinator.insight_failed", "An insight was refused.", metadata={"reason": str}),
+        Event("coordinator.think", "The model noted a thought.", metadata={"thought": str}),
+        Event("coordinator.done", "A run finished by itself.", {"unread_count": int}, {"has_unread": bool}),
+        Event(
+            "coordinator.llm_error",
+            "A model call failed for good or is tried again.",
+            metadata={"reason": str, "retry_count": int, "will_retry": bool},
+        ),
+        Event(
+            "coordinator.run_stopped",
+            "A run ended; stopped_by says which limit or tool ended it.",
+            {"duration": _NUMBER, "iterations": int},
+            {"stopped_by": str},
+        ),
+        Event("coordinator.unexpected_message", "A message that it does not know.", metadata={"message": str}),
+        Event("supervision.child_started", "A part runs.", metadata={"child": str}),
+        Event("supervision.child_ended", "A part ended.", metadata={"child": str, "reason": str}),
+        Event("supervision.child_restarted", "A part runs again.", {"restarts": int}, {"child": str}),
+        Event("supervision.gave_up", "One restart too many: the supervisor ends.", metadata={"child": str}),
+        Event(
+            "telemetry.slow_receiver",
+            "A receiver took long; reported at most once a minute for each.",
+            {"duration": _NUMBER},
+            {"event": str, "receiver": str},
+        ),
+        Event(
+            "telemetry.receiver_failed", "A receiver raised.", metadata={"event": str, "receiver": str, "reason": str}
+        ),
+        Event("telemetry.dropped", "Events were lost: the queue was full.", {"count": int}),
+    ]
+
+
+_by_name: dict[str, Event] = {}
+
+
+def catalogue() -> Mapping[str, Event]:
+    """Name to entry of every event."""
+    if not _by_name:
+        _by_name.update((event.name, event) for event in _catalogue())
+    return _by_name
+
+
+def check(name: str, measurements: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
+    """Compare an emission with the catalogue.
+
+    Raises:
+        UndeclaredEvent: The event is not in the catalogue, or has another shape.
+    """
+    event = catalogue().get(name)
+    if event is None:
+        raise UndeclaredEvent(f"{name} is not in the catalogue")
+    event.check(measurements, metadata)

@@ -1,0 +1,124 @@
+"""One look of a watcher: closer looks at active sensors, then one run of the agent loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from beamlens.agent import AgentLoop, Limits, RunOutcome
+from beamlens.agent.supervised import Supervised
+from beamlens.findings.tools import domain_tools
+from beamlens.telemetry import new_trace_id
+from beamlens.watcher.prompt import opening, system_prompt
+from beamlens.watcher.wait import wait_tool
+from beamlens_actors import AbortSignal, Aborted, clock
+
+if TYPE_CHECKING:
+    from beamlens.agent import Services
+    from beamlens.detect import SensorState
+    from beamlens.findings import Investigation
+    from beamlens.llm.client import LLMClient
+    from beamlens.lua import Sandbox
+
+EVIDENCE_TIMEOUT = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class LookEnded:
+    """The message of a look that ended: its number and outcome, ``None`` when its task was lost."""
+
+    number: int
+    outcome: RunOutcome | None
+
+
+class Look:
+    """What a watcher does once it is awake. `run` is the body of a task."""
+
+    def __init__(
+        self,
+        found: Investigation,
+        sandbox: Sandbox,
+        *,
+        reason: str,
+        sensors: tuple[SensorState, ...],
+        abort: AbortSignal,
+        iterations: list[int],
+        client: LLMClient | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self._found = found
+        self._sandbox = sandbox
+        self._reason = reason
+        self._sensors = sensors
+        self._abort = abort
+        self._iterations = iterations
+        self._client = client
+        self._limits = limits or Limits()
+
+    def run(self) -> RunOutcome:
+        """Look; returns how it ended."""
+        found = self._found
+        found.sensors = self._sensors
+        self._gather_evidence()
+        loop = AgentLoop(
+            found.services,
+            kind="watcher",
+            agent=found.agent,
+            system=system_prompt(found.domain),
+            tools=[*domain_tools(found, lambda: self._sandbox), wait_tool(found)],
+            abort=self._abort,
+            limits=self._limits,
+            client=self._client,
+            facts=self._facts,
+            on_iteration=self._begin,
+        )
+        found.model = lambda: loop.model
+        return loop.run(opening(found, self._reason), new_trace_id())
+
+    def _begin(self, iteration: int) -> None:
+        self._iterations[0] = iteration
+        self._found.emit("iteration_start", iteration=iteration, watcher_state=self._found.health)
+
+    def _facts(self) -> Mapping[str, Any]:
+        found = self._found
+        fired = [alert for alert in found.alerts() if clock.time() - alert.detected_at.timestamp() < _REMEMBERED]
+        return {
+            "role": "watcher",
+            "domain": found.domain.name,
+            "reason": self._reason,
+            "state": found.health,
+            "sensors": found.sensors,
+            "evidence": dict(found.evidence),
+            "snapshot_ids": [snapshot.id for snapshot in found.snapshots()],
+            "fired": {alert.anomaly_type: alert.severity for alert in fired},
+            "note": found.note,
+        }
+
+    def _gather_evidence(self) -> None:
+        found = self._found
+        tasks = {}
+        for sensor in self._sensors:
+            try:
+                tasks[sensor.name] = Supervised(
+                    found.services.tool_tasks(),
+                    lambda sensor=sensor: tuple(found.domain.evidence(sensor)),
+                    f"{found.agent}:evidence",
+                )
+            except Exception as error:  # noqa: BLE001 - no thread: judge without a closer look
+                self._evidence_failed(sensor.name, error)
+        gathered = {}
+        for name, task in tasks.items():
+            try:
+                gathered[name] = task.result(EVIDENCE_TIMEOUT, self._abort)
+            except Aborted:
+                return
+            except Exception as error:  # noqa: BLE001 - a domain is foreign code
+                self._evidence_failed(name, error)
+        found.evidence = gathered
+
+    def _evidence_failed(self, sensor: str, error: Exception) -> None:
+        self._found.emit("evidence_failed", sensor=sensor, reason=f"{type(error).__name__}: {error}")
+
+
+_REMEMBERED = 900.0

@@ -1,0 +1,84 @@
+"""A wait is a sleep with sensors: reads a domain's numbers every second and tells when something changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from beamlens.detect import SensorBank, SensorState
+from beamlens_actors import AbortSignal, clock
+
+if TYPE_CHECKING:
+    from beamlens.domains.domain import Domain
+    from beamlens.telemetry import Bus
+
+INTERVAL = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class SensorsChanged:
+    """Sensors became active or quiet.
+
+    Attributes:
+        active: All that are active now.
+        new: Those that became active.
+        cleared: Names of those that became quiet.
+    """
+
+    active: tuple[SensorState, ...]
+    new: tuple[SensorState, ...]
+    cleared: tuple[str, ...]
+
+
+class Sensing:
+    """Feeds one domain's sensors. `run` is the body of a task; the rest may be called from anywhere."""
+
+    def __init__(
+        self, domain: Domain, bus: Bus, name: str, tell: Callable[[SensorsChanged], object], interval: float = INTERVAL
+    ) -> None:
+        self._domain = domain
+        self._bus = bus
+        self._name = name
+        self._tell = tell
+        self._interval = interval
+        self._bank = SensorBank(domain.all_sensors())
+        self._failing = False
+
+    def active(self) -> tuple[SensorState, ...]:
+        """The sensors that are active now."""
+        return self._bank.active()
+
+    def run(self, abort: AbortSignal) -> None:
+        """Read every `interval` seconds until aborted."""
+        while not abort.aborted:
+            self.read()
+            abort.wait(self._interval)
+
+    def read(self) -> None:
+        """Read once and tell what changed."""
+        before = {sensor.name for sensor in self._bank.active()}
+        try:
+            values = self._domain.sense()
+        except Exception as error:  # noqa: BLE001 - a domain is foreign code; the watch goes on
+            if not self._failing:
+                self._bus.emit("watcher.sensor_failed", self._name, reason=f"{type(error).__name__}: {error}")
+            self._failing = True
+            return
+        self._failing = False
+        new = tuple(self._bank.feed(clock.monotonic(), values))
+        active = self._bank.active()
+        cleared = tuple(sorted(before - {sensor.name for sensor in active}))
+        for sensor in new:
+            self._bus.emit(
+                "watcher.sensor_active",
+                self._name,
+                {"value": sensor.value},
+                sensor=sensor.name,
+                severity=sensor.severity,
+                reason=sensor.reason,
+            )
+        for name in cleared:
+            self._bus.emit("watcher.sensor_cleared", self._name, sensor=name)
+        if new or cleared:
+            self._tell(SensorsChanged(active, new, cleared))
