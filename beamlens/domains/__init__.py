@@ -1,0 +1,44 @@
+"""What can be watched: the contract, and the built-in domains."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from beamlens.domains.domain import Domain, callback
+
+if TYPE_CHECKING:
+    from beamlens.domains.exception import ExceptionDomain
+    from beamlens.domains.logger import LoggerDomain
+    from beamlens.domains.runtime import RuntimeDomain
+
+_BUILT_IN = {"exception": "ExceptionDomain", "logger": "LoggerDomain", "runtime": "RuntimeDomain"}
+_MODULES = {cls: f"beamlens.domains.{name}" for name, cls in _BUILT_IN.items()}
+
+
+def built_in_names() -> tuple[str, ...]:
+    """Names of the built-in domains."""
+    return tuple(sorted(_BUILT_IN))
+
+
+def built_in(name: str) -> type[Domain]:
+    """The class of a built-in domain; raises `KeyError`. What is not used is not imported."""
+    cls: type[Domain] = __getattr__(_BUILT_IN[name])
+    return cls
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_MODULES[name]), name)
+
+
+__all__ = [
+    "Domain",
+    "ExceptionDomain",
+    "LoggerDomain",
+    "RuntimeDomain",
+    "built_in",
+    "built_in_names",
+    "callback",
+]

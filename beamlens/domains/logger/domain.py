@@ -1,0 +1,162 @@
+"""The `logger` domain: what the host logs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from beamlens.detect import Sensor, SensorState, Shift
+from beamlens.domains import bursts
+from beamlens.domains.arguments import clamp, error
+from beamlens.domains.domain import Domain, callback
+from beamlens.domains.logger.recorder import ERRORS, TOTAL, WARNINGS, WINDOW, LogRecorder
+from beamlens.domains.logger.store import LogStore
+from beamlens.domains.search import compile_pattern, matches
+from beamlens.evidence import Evidence, Place
+from beamlens.metrics import Metric
+from beamlens.probes.logtap import LogText
+from beamlens_actors import clock
+from beamlens_supervision import ChildSpec
+
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+_BURST_WINDOW = 20.0
+
+
+class LoggerDomain(Domain):
+    """The log records of this process, as its ``logging`` lets them through; ours are left out.
+
+    The last 1000 records are kept, at most 2048 characters each. Counts are exact over the last minute even when more
+    passed than are kept. CRITICAL counts as error. Texts come from the program and its users: never trust them.
+    """
+
+    name: ClassVar[str] = "logger"
+    title: ClassVar[str] = "Application logs"
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        Metric("total_count_1m", "records", description="in the last minute"),
+        Metric("error_count_1m", "records", description="ERROR and CRITICAL in the last minute"),
+        Metric("warning_count_1m", "records", description="WARNING in the last minute"),
+        Metric("error_rate_pct", "%", description="errors among the records of the last minute"),
+        Metric("unique_error_modules", "loggers", description="loggers with an error in the last minute"),
+        Metric("records_held", "records", description="records that can be read, at most 1000"),
+    )
+    sensors: ClassVar[tuple[Sensor, ...]] = (
+        Sensor(
+            "error_burst",
+            "errors_per_s",
+            lambda: Shift(least=2.5, ratio=3.0, recent=5, unit="errors/s", what="the rate of error records"),
+        ),
+    )
+
+    def __init__(self) -> None:
+        self.recorder = LogRecorder()
+
+    def children(self) -> Sequence[ChildSpec]:
+        """The LogStore."""
+        return [ChildSpec("LogStore", LogStore.options(name="LogStore").start, (self.recorder,), shutdown=1.0)]
+
+    def close(self) -> None:
+        """Stop recording, should the LogStore not have done so."""
+        self.recorder.uninstall()
+
+    def snapshot(self) -> dict[str, Any]:
+        """All metrics; about 0.1 ms."""
+        rates = self.recorder.rates
+        total, errors = rates.count(TOTAL, WINDOW), rates.count(ERRORS, WINDOW)
+        data: dict[str, Any] = {
+            "total_count_1m": total,
+            "error_count_1m": errors,
+            "warning_count_1m": rates.count(WARNINGS, WINDOW),
+            "error_rate_pct": round(100 * errors / total, 2) if total else 0.0,
+            "unique_error_modules": self.recorder.error_loggers(),
+            "records_held": self.recorder.held(),
+        }
+        if self.recorder.since is None:
+            data = dict.fromkeys(data)
+            data["_unavailable"] = dict.fromkeys(list(data), "no LogStore runs: nothing is recorded")
+        return data
+
+    def sense(self) -> Mapping[str, float | None]:
+        """Errors and records a second, over the last two whole seconds."""
+        rates = self.recorder.rates
+        return {
+            "errors_per_s": rates.count(ERRORS, 2, whole=True) / 2,
+            "warnings_per_s": rates.count(WARNINGS, 2, whole=True) / 2,
+            "records_per_s": rates.count(TOTAL, 2, whole=True) / 2,
+        }
+
+    def evidence(self, sensor: SensorState) -> Sequence[Evidence]:
+        """Group the errors of the last 20 seconds by place and kind."""
+        oldest = clock.time() - _BURST_WINDOW
+        recent = [r for r in self.recorder.records() if r.level >= logging.ERROR and r.created >= oldest]
+        return bursts.explain([_failure(record) for record in recent], _BURST_WINDOW, "error records")
+
+    def excerpt(self, limit: int = 5) -> list[str]:
+        """The latest warnings and errors."""
+        notable = [record for record in self.recorder.records() if record.level >= logging.WARNING]
+        return [f"{logging.getLevelName(r.level)} {r.logger}: {r.text[:200]}" for r in notable[:limit]]
+
+    @callback
+    def stats(self) -> dict[str, Any]:
+        """Counts of the last minute: total, errors, warnings, error_rate_pct, by_level of the records held."""
+        snapshot = self.snapshot()
+        by_level: dict[str, int] = {}
+        for record in self.recorder.records():
+            level = logging.getLevelName(record.level)
+            by_level[level] = by_level.get(level, 0) + 1
+        return {
+            "total": snapshot["total_count_1m"],
+            "errors": snapshot["error_count_1m"],
+            "warnings": snapshot["warning_count_1m"],
+            "error_rate_pct": snapshot["error_rate_pct"],
+            "by_level": by_level,
+        }
+
+    @callback
+    def recent(self, limit: int = 10, level: str = "") -> Any:
+        """The latest records, newest first; level (DEBUG, INFO, WARNING, ERROR, CRITICAL) keeps only those of that level."""
+        if not level:
+            return self._view(self.recorder.records(), limit)
+        number = logging.getLevelNamesMapping().get(level.upper())
+        if number is None:
+            return error("bad_argument", f"level={level!r}; the choices are: {', '.join(_LEVELS)}")
+        return self._view([record for record in self.recorder.records() if record.level == number], limit)
+
+    @callback
+    def errors(self, limit: int = 10) -> Any:
+        """The latest ERROR and CRITICAL records, newest first."""
+        return self._view([r for r in self.recorder.records() if r.level >= logging.ERROR], limit)
+
+    @callback
+    def search(self, pattern: str, limit: int = 10) -> Any:
+        """Records whose text matches a regular expression (no nested repeats), newest first."""
+        compiled = compile_pattern(pattern)
+        if isinstance(compiled, dict):
+            return compiled
+        return self._view([r for r in self.recorder.records() if matches(compiled, r.text)], limit)
+
+    @callback
+    def by_module(self, module_name: str, limit: int = 10) -> Any:
+        """Records of loggers whose name contains module_name, newest first."""
+        return self._view([r for r in self.recorder.records() if module_name in r.logger], limit)
+
+    def _view(self, records: list[LogText], limit: int) -> list[dict[str, Any]]:
+        return [
+            {
+                "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+                "level": logging.getLevelName(record.level),
+                "logger": record.logger,
+                "text": record.text,
+                "at": f"{record.file}:{record.line} {record.function}",
+                "exception": None if record.exception is None else record.exception.type,
+            }
+            for record in records[: clamp(limit)]
+        ]
+
+
+def _failure(record: LogText) -> bursts.Failure:
+    place = record.exception.place if record.exception is not None else None
+    if place is None and record.file and record.line > 0:
+        place = Place(file=record.file, line=record.line, function=record.function)
+    return bursts.Failure(record.text, place, record.exception)

@@ -1,0 +1,1 @@
+"""What several domains read: frames, stacks, heap, source, descriptors, limits, the GIL, logs and hooks."""

@@ -1,0 +1,438 @@
+"""Walks what the user's code can reach and finds the containers that grow, with who holds them.
+
+The walk starts at module globals, threads and the variables of running functions, so each container is found together
+with the path that names it. It goes in slices, so that no other thread waits longer than a few milliseconds, touches
+no attribute of foreign objects (only the interpreter's own traversal, ``gc.get_referents``), and is bounded in objects.
+Between two readings it holds references to containers, for at most some seconds, never to what is in them.
+"""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import sys
+import threading
+import time
+import types
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from beamlens.probes.frames import is_library_file, is_own_module, is_standard_file
+from beamlens_actors import AbortSignal, clock
+
+_MOST_OBJECTS = 200_000
+_MOST_DEPTH = 10
+_SAMPLE = 300
+_SLICE = 0.002
+_PAUSE = 0.0005
+
+HolderKind = Literal["global", "attribute", "closure", "local", "cache"]
+
+_SIZED: dict[type, Any] = {
+    dict: dict.__len__,
+    OrderedDict: OrderedDict.__len__,
+    defaultdict: defaultdict.__len__,
+    list: list.__len__,
+    set: set.__len__,
+    deque: deque.__len__,
+    bytearray: bytearray.__len__,
+}
+_LEAVES = (str, bytes, int, float, complex, bool, type(None), type(...), range, slice, types.CodeType)
+_SKIPPED = (
+    types.ModuleType,
+    types.FrameType,
+    types.TracebackType,
+    types.BuiltinFunctionType,
+    types.GetSetDescriptorType,
+    types.MemberDescriptorType,
+    types.WrapperDescriptorType,
+    types.MethodDescriptorType,
+    type(sys.implementation),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a container.
+
+    Attributes:
+        kind: ``global`` variable, ``attribute`` of a class's instances or of the class, variable of a ``closure`` or
+            ``local`` one of a running function, or a function's ``cache`` (``functools``).
+        name: The variable's or attribute's name; for a cache the function's.
+        module: Module of the holder.
+        file: Its source file, ``""`` where there is none.
+        owner: Qualified name of the class or function, ``""`` for a global.
+        line: First line of the function, for ``cache``; 0 otherwise.
+        path: How it is reached, to read.
+    """
+
+    kind: HolderKind
+    name: str
+    module: str
+    file: str
+    owner: str
+    path: str
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Growing:
+    """A container that grows.
+
+    Attributes:
+        holder: Who holds it.
+        type_name: Its type.
+        first: Items at the first reading.
+        last: Items at the last one.
+        seconds: Between them.
+        bytes_per_item: Estimated from its newest items.
+        contains: Names of the types of its newest items.
+        items: Some of its newest items, for a closer look; let go of it soon.
+    """
+
+    holder: Holder
+    type_name: str
+    first: int
+    last: int
+    seconds: float
+    bytes_per_item: float
+    contains: tuple[str, ...]
+    items: tuple[Any, ...]
+
+    @property
+    def added(self) -> int:
+        """Items added between the readings."""
+        return self.last - self.first
+
+    @property
+    def bytes_per_second(self) -> float:
+        """Estimated growth."""
+        return self.added * self.bytes_per_item / self.seconds if self.seconds > 0 else 0.0
+
+
+class _Slices:
+    """Gives other threads a turn every few milliseconds."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+
+    def pause(self) -> None:
+        if time.perf_counter() - self._began >= _SLICE:
+            time.sleep(_PAUSE)
+            self._began = time.perf_counter()
+
+
+@dataclass(slots=True)
+class _Node:
+    parent: int
+    label: str
+    kind: Literal["root", "attribute", "item", "closure", "other", "local"]
+    holder_type: type | None
+    about: Any = None
+
+
+class Walk:
+    """One walk over what is reachable."""
+
+    def __init__(self, most: int = _MOST_OBJECTS) -> None:
+        self.containers: list[tuple[Any, int]] = []
+        self.complete = True
+        self._most = most
+        self._nodes: list[_Node] = []
+        self._seen: set[int] = set()
+        self._queue: deque[tuple[Any, int, int]] = deque()
+        self._slices = _Slices()
+        self._run()
+
+    def _run(self) -> None:
+        for value, node in self._roots():
+            self._push(value, node, 0)
+        while self._queue:
+            if len(self._seen) >= self._most:
+                self.complete = False
+                break
+            value, index, depth = self._queue.popleft()
+            self._slices.pause()
+            if type(value) in _SIZED:
+                self.containers.append((value, index))
+            if depth < _MOST_DEPTH:
+                self._expand(value, index, depth + 1)
+        self._queue.clear()
+        self._seen.clear()
+
+    def _push(self, value: Any, node: _Node, depth: int) -> None:
+        kind = type(value)
+        if kind in _LEAVES or isinstance(kind, type) and issubclass(kind, _SKIPPED):
+            return
+        if id(value) in self._seen or _is_ours(kind, value):
+            return
+        self._seen.add(id(value))
+        self._nodes.append(node)
+        self._queue.append((value, len(self._nodes) - 1, depth))
+
+    def _roots(self) -> Iterator[tuple[Any, _Node]]:
+        modules = [
+            (name, module)
+            for name, module in list(sys.modules.items())
+            if type(module) is types.ModuleType and not is_own_module(name)
+        ]
+        modules.sort(key=lambda item: _rank(getattr(item[1], "__file__", None)))
+        for name, module in modules:
+            for variable, value in list(module.__dict__.items()):
+                if not variable.startswith("__") and type(variable) is str:
+                    yield value, _Node(-1, variable, "root", None, (name, getattr(module, "__file__", None)))
+        yield from self._running()
+
+    def _running(self) -> Iterator[tuple[Any, _Node]]:
+        own = threading.get_ident()
+        for ident, frame in list(sys._current_frames().items()):  # noqa: SLF001 - the only way to it
+            current: types.FrameType | None = frame if ident != own else None
+            while current is not None:
+                module = str(current.f_globals.get("__name__", ""))
+                code = current.f_code
+                if not is_own_module(module) and not is_standard_file(code.co_filename) and code.co_name != "<module>":
+                    for variable, value in list(current.f_locals.items()):
+                        about = (module, code.co_filename, code.co_qualname)
+                        yield value, _Node(-1, variable, "local", None, about)
+                current = current.f_back
+            self._slices.pause()
+        for thread in threading.enumerate():
+            if not thread.name.startswith("beamlens"):
+                yield thread, _Node(-1, thread.name, "other", None)
+
+    def _expand(self, value: Any, index: int, depth: int) -> None:
+        kind = type(value)
+        if kind in (dict, OrderedDict, defaultdict):
+            self._expand_dict(value, index, depth)
+        elif kind in (list, tuple, set, frozenset, deque):
+            for item in _newest(value):
+                self._push(item, _Node(index, "[...]", "item", kind), depth)
+        elif kind is types.FunctionType:
+            self._expand_function(value, index, depth)
+        elif isinstance(value, type):
+            self._expand_class(value, index, depth)
+        else:
+            self._expand_object(value, index, depth)
+
+    def _expand_dict(self, value: dict[Any, Any], index: int, depth: int) -> None:
+        for item in _newest(value):
+            self._push(item, _Node(index, "[...]", "item", dict), depth)
+
+    def _expand_function(self, function: types.FunctionType, index: int, depth: int) -> None:
+        code = function.__code__
+        about = (function.__module__, code.co_filename, code.co_qualname)
+        for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=False):
+            try:
+                content = cell.cell_contents
+            except ValueError:  # empty
+                continue
+            self._push(content, _Node(index, name, "closure", None, about), depth)
+        for item in function.__defaults__ or ():
+            self._push(item, _Node(index, "default", "closure", None, about), depth)
+        for name, item in list(function.__dict__.items()):
+            self._push(item, _Node(index, name, "attribute", None, about), depth)
+
+    def _expand_class(self, cls: type, index: int, depth: int) -> None:
+        module = cls.__dict__.get("__module__", "")
+        if type(module) is not str or _is_foreign_module(module):
+            return
+        for name, item in list(type.__dict__["__dict__"].__get__(cls).items()):
+            if not name.startswith("__"):
+                self._push(item, _Node(index, name, "attribute", cls), depth)
+
+    def _expand_object(self, value: Any, index: int, depth: int) -> None:
+        kind = type(value)
+        fields: dict[int, str] = {}
+        attributes = _attributes(value)
+        if attributes is not None:
+            for name, item in list(attributes.items()):
+                if type(name) is str:
+                    self._push(item, _Node(index, name, "attribute", kind), depth)
+            fields[id(attributes)] = ""
+        for name, item in _slots(value):
+            self._push(item, _Node(index, name, "attribute", kind), depth)
+        if not gc.is_tracked(value):
+            return
+        if isinstance(value, (dict, list, set, deque)):
+            # A subclass: its own items, read with the base's methods, which are not the user's.
+            for item in _newest(value):
+                self._push(item, _Node(index, "[...]", "item", kind), depth)
+            return
+        if kind.__module__ == "functools" and kind.__name__ == "_lru_cache_wrapper":
+            wrapped = (attributes or {}).get("__wrapped__")
+            code = getattr(wrapped, "__code__", None) if type(wrapped) is types.FunctionType else None
+            for item in gc.get_referents(value):
+                if type(item) is dict and item is not attributes:
+                    self._push(item, _Node(index, "cache", "other", kind, code), depth)
+            return
+        for item in gc.get_referents(value)[:_SAMPLE]:
+            if id(item) not in fields:
+                self._push(item, _Node(index, "", "other", kind), depth)
+
+    def holder(self, index: int) -> Holder | None:
+        """Who holds the container of a node: the nearest variable or attribute of the user's, else of a library."""
+        labels: list[str] = []
+        fallback: Holder | None = None
+        while index >= 0:
+            node = self._nodes[index]
+            labels.append(node.label)
+            found = _holder_of(node, labels)
+            if found is not None and not (found.kind == "local" and fallback is not None):
+                if not found.file or (not is_standard_file(found.file) and not is_library_file(found.file)):
+                    return found
+                fallback = fallback or found
+            index = node.parent
+        return fallback
+
+
+def _holder_of(node: _Node, labels: list[str]) -> Holder | None:
+    path = ".".join(label for label in reversed(labels) if label)
+    if node.kind == "root":
+        module, file = node.about
+        return Holder("global", node.label, module, file or "", "", f"{module}.{path}")
+    if node.kind in ("closure", "local") and node.label != "default":
+        module, file, function = node.about
+        kind: HolderKind = "closure" if node.kind == "closure" else "local"
+        return Holder(kind, node.label, module, file, function, f"{module}.{function}: {path}")
+    if node.kind == "other" and node.label == "cache" and isinstance(node.about, types.CodeType):
+        code = node.about
+        return Holder(
+            "cache", code.co_name, "", code.co_filename, code.co_qualname, f"cache of {code.co_qualname}",
+            code.co_firstlineno,
+        )  # fmt: skip
+    if node.kind == "attribute" and node.holder_type is not None:
+        cls = node.holder_type
+        module = cls.__module__ if type(cls.__module__) is str else ""
+        file = getattr(sys.modules.get(module), "__file__", None) or ""
+        return Holder("attribute", node.label, module, file, cls.__qualname__, f"{cls.__qualname__}.{path}")
+    return None
+
+
+def find_growing(seconds: float = 2.0, abort: AbortSignal | None = None) -> tuple[list[Growing], bool]:
+    """Find containers that grow steadily now.
+
+    Args:
+        seconds: Time between the first and the last reading; there is one in the middle.
+        abort: Ends it early.
+
+    Returns:
+        The growing ones, most bytes a second first, and whether the walk saw everything within its bounds.
+    """
+    abort = abort or AbortSignal()
+    walk = Walk()
+    slices = _Slices()
+    began = clock.monotonic()
+    first = [_SIZED[type(container)](container) for container, _ in walk.containers]
+    abort.wait(seconds / 2)
+    middle = [_SIZED[type(container)](container) for container, _ in walk.containers]
+    abort.wait(seconds / 2)
+    took = clock.monotonic() - began
+    found = []
+    for (container, index), before, between in zip(walk.containers, first, middle, strict=True):
+        slices.pause()
+        after = _SIZED[type(container)](container)
+        if before < between < after and (holder := walk.holder(index)) is not None:
+            found.append(_describe(container, holder, (before, after), took))
+    found.sort(key=lambda growing: -growing.bytes_per_second)
+    return found[:20], walk.complete
+
+
+def _describe(container: Any, holder: Holder, counts: tuple[int, int], seconds: float) -> Growing:
+    first, last = counts
+    if type(container) is bytearray:
+        return Growing(holder, "bytearray", first, last, seconds, 1.0, (), ())
+    items = list(itertools.islice(_newest(container), max(1, min(50, last - first))))
+    keys = []
+    if isinstance(container, dict):
+        try:
+            keys = list(itertools.islice(reversed(container), len(items)))
+        except RuntimeError:  # changed while we read
+            keys = []
+    seen: set[int] = set()
+    size = sum(_deep_size(item, seen) for item in [*items, *keys]) / max(1, len(items))
+    types_ = tuple(dict.fromkeys(type(item).__qualname__ for item in items))
+    slot = 100.0 if isinstance(container, (dict, set)) else 8.0
+    return Growing(holder, type(container).__name__, first, last, seconds, size + slot, types_, tuple(items))
+
+
+def _newest(container: Any) -> Iterator[Any]:
+    """Some items, the newest first where there is an order."""
+    try:
+        if isinstance(container, dict):
+            return iter(list(itertools.islice(reversed(dict.values(container)), _SAMPLE)))
+        if isinstance(container, list):
+            return iter(list.__getitem__(container, slice(-1, -_SAMPLE - 1, -1)))
+        if isinstance(container, deque):
+            return iter(list(itertools.islice(reversed(container), _SAMPLE)))
+        return iter(list(itertools.islice(iter(container), _SAMPLE)))
+    except (RuntimeError, TypeError, ValueError):  # changed while we read
+        return iter(())
+
+
+def _deep_size(value: Any, seen: set[int], depth: int = 0) -> float:
+    """Bytes of a value and of what only it is likely to hold; estimated, bounded."""
+    kind = type(value)
+    if id(value) in seen or isinstance(value, (type, *_SKIPPED, types.FunctionType, types.MethodType)) or len(seen) > 5000:
+        return 0.0
+    seen.add(id(value))
+    size = float(sys.getsizeof(value)) if kind in _SIZED or not kind.__flags__ & _HEAP_TYPE else float(object.__sizeof__(value))
+    if depth >= 4:
+        return size
+    inner: list[Any] = []
+    count = 0
+    if isinstance(value, dict):
+        inner, count = list(_newest(value)), dict.__len__(value)
+        inner = inner[:50]
+    elif isinstance(value, (list, tuple, set, frozenset, deque)):
+        inner = list(itertools.islice(_newest(value), 50))
+        count = len(inner) if kind not in _SIZED else _SIZED[kind](value)
+    elif not kind.__flags__ & _HEAP_TYPE and gc.is_tracked(value):
+        inner = gc.get_referents(value)[:20]  # an extension's object, such as the link of a functools cache
+        count = len(inner)
+    attributes = _attributes(value)
+    if inner:
+        held = sum(_deep_size(item, seen, depth + 1) for item in inner)
+        size += held * max(1.0, count / len(inner))
+    if attributes:
+        size += sys.getsizeof(attributes)
+        size += sum(_deep_size(item, seen, depth + 1) for item in list(attributes.values())[:50])
+    return size
+
+
+_HEAP_TYPE = 1 << 9
+
+
+def _attributes(value: Any) -> dict[str, Any] | None:
+    try:
+        found = object.__getattribute__(value, "__dict__")
+    except (AttributeError, TypeError):
+        return None
+    return found if type(found) is dict else None
+
+
+def _slots(value: Any) -> Iterator[tuple[str, Any]]:
+    for cls in type.mro(type(value))[:-1] if type(type(value)) is type else ():
+        for name in cls.__dict__.get("__slots__", ()) if isinstance(cls.__dict__.get("__slots__", ()), tuple | list) else ():
+            descriptor = cls.__dict__.get(name)
+            if isinstance(descriptor, types.MemberDescriptorType):
+                try:
+                    yield name, descriptor.__get__(value)
+                except AttributeError:  # not set
+                    continue
+
+
+def _is_ours(kind: type, value: Any) -> bool:
+    module = value.__dict__.get("__module__", "") if kind is type else kind.__module__
+    return type(module) is str and is_own_module(module)
+
+
+def _is_foreign_module(module: str) -> bool:
+    return module == "builtins" or is_standard_file(getattr(sys.modules.get(module), "__file__", None) or "")
+
+
+def _rank(file: object) -> int:
+    if type(file) is not str or is_standard_file(file):
+        return 2
+    return 1 if is_library_file(file) else 0
