@@ -55,7 +55,7 @@ def explain(failures: Sequence[Failure], seconds: float, what: str) -> list[Evid
     telling = [failure for failure in failures if failure.exception is not None] or list(failures)
     places = Counter(_key(failure.place) for failure in telling if failure.place is not None)
     if not places:
-        return [_unplaced(failures, seconds, what)]
+        return [_judge(telling, 1.0, len(failures), seconds, what)]
     key, count = places.most_common(1)[0]
     group = [failure for failure in telling if failure.place is not None and _key(failure.place) == key]
     return [_judge(group, count / len(telling), len(failures), seconds, what)]
@@ -71,10 +71,10 @@ def _judge(group: list[Failure], share: float, total: int, seconds: float, what:
     kinds = ", ".join(f"{kind} ({count})" for kind, count in Counter(failure.kind for failure in group).most_common(3))
     message = newest.exception.message if newest.exception is not None else newest.text
     text = (
-        f"{len(group)} of {total} {what} in the last {seconds:.0f} s come from {newest.place}: {kinds}; "
+        f"{len(group)} of {total} {what} in the last {seconds:.0f} s come from {newest.place or 'an unknown line'}: {kinds}; "
         f"the latest: {message[:200]}"
     )
-    clear = share >= _MAJORITY and len(group) >= _FEWEST
+    clear = share >= _MAJORITY and len(group) >= _FEWEST and newest.place is not None
     if dependency >= _MAJORITY:
         cause: str = CauseKind.FAILING_DEPENDENCY
         strength = Strength.CONCLUSIVE if clear and newest.exception is not None else Strength.SUPPORTING
@@ -89,9 +89,3 @@ def _judge(group: list[Failure], share: float, total: int, seconds: float, what:
         place=newest.place,
         data={"count": len(group), "total": total, "seconds": seconds, "share": round(share, 3)},
     )
-
-
-def _unplaced(failures: Sequence[Failure], seconds: float, what: str) -> Evidence:
-    kind, count = Counter(failure.kind for failure in failures).most_common(1)[0]
-    text = f"{count} of {len(failures)} {what} in the last {seconds:.0f} s are: {kind[:200]}"
-    return Evidence(text=text, cause=CauseKind.ERROR_BURST, strength=Strength.SUPPORTING)
