@@ -1,0 +1,60 @@
+"""Beamlens finds out why a Python service misbehaves, from inside the process, while it happens.
+
+::
+
+    from beamlens import Beamlens
+
+    lens = Beamlens.start(watchers=["runtime", "logger", "exception"])
+"""
+
+from __future__ import annotations
+
+from beamlens.application import Beamlens, InstanceStatus, Report, WatcherSpec, registry
+from beamlens.domains import Domain, callback
+from beamlens.errors import (
+    AlreadyStarted,
+    BeamlensError,
+    Cancelled,
+    ClientConfigError,
+    ConfigError,
+    CoordinatorNotStarted,
+    DeadlineExceeded,
+    LLMError,
+    NotStarted,
+    OperatorNotStarted,
+    UnknownDomain,
+)
+from beamlens.evidence import CauseKind, Evidence, Place, Strength
+from beamlens.findings import AgentStatus, Alert, Insight, Snapshot, status
+from beamlens.metrics import Metric
+
+__all__ = [
+    "AgentStatus",
+    "Alert",
+    "AlreadyStarted",
+    "Beamlens",
+    "BeamlensError",
+    "Cancelled",
+    "CauseKind",
+    "ClientConfigError",
+    "ConfigError",
+    "CoordinatorNotStarted",
+    "DeadlineExceeded",
+    "Domain",
+    "Evidence",
+    "Insight",
+    "InstanceStatus",
+    "LLMError",
+    "Metric",
+    "NotStarted",
+    "OperatorNotStarted",
+    "Place",
+    "Report",
+    "Snapshot",
+    "Strength",
+    "UnknownDomain",
+    "WatcherSpec",
+    "callback",
+    "registry",
+    "status",
+]

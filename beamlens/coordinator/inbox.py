@@ -53,7 +53,7 @@ class _Slot:
     leased: bool = False
 
 
-_WAITING = Envelope(AlertsWaiting(), None)
+_WAITING: Envelope = (AlertsWaiting(), None)
 _MOST_COOLING = 10_000
 
 

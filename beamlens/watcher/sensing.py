@@ -49,6 +49,11 @@ class Sensing:
         """The sensors that are active now."""
         return self._bank.active()
 
+    def quiet(self) -> list[str]:
+        """Names of the sensors that are watched and not active."""
+        active = {sensor.name for sensor in self._bank.active()}
+        return [name for name in self._bank.names() if name not in active]
+
     def run(self, abort: AbortSignal) -> None:
         """Read every `interval` seconds until aborted."""
         while not abort.aborted:

@@ -1,0 +1,11 @@
+"""The application: starts an instance, and answers for it."""
+
+from beamlens.application.instance import Beamlens, InstanceStatus
+from beamlens.application.lookup import DefaultRegistry
+from beamlens.application.report import Report
+from beamlens.application.running import running
+from beamlens.application.specs import WatcherSpec
+
+registry = DefaultRegistry(running)
+
+__all__ = ["Beamlens", "InstanceStatus", "Report", "WatcherSpec", "registry"]

@@ -1,0 +1,75 @@
+"""The instances that run in this process, oldest first; what happens to them at a fork and at exit."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from beamlens.errors import AlreadyStarted, NotStarted
+
+if TYPE_CHECKING:
+    from beamlens.application.instance import Beamlens
+
+EXIT_TIMEOUT = 0.4
+
+_lock = threading.Lock()
+_instances: dict[str, Beamlens] = {}
+_hooked = False
+
+
+def add(name: str, instance: Beamlens) -> None:
+    """Take a name, before anything is started under it.
+
+    Raises:
+        AlreadyStarted: It is taken; carries the holder.
+    """
+    global _hooked
+    with _lock:
+        if name in _instances:
+            raise AlreadyStarted(name, _instances[name])
+        _instances[name] = instance
+        if not _hooked:
+            _hooked = True
+            os.register_at_fork(after_in_child=_after_fork)
+            atexit.register(_at_exit)
+
+
+def remove(name: str, instance: Beamlens) -> None:
+    """Give a name back."""
+    with _lock:
+        if _instances.get(name) is instance:
+            del _instances[name]
+
+
+def running(name: str | None = None) -> Beamlens:
+    """The oldest instance, or the one of a name.
+
+    Raises:
+        NotStarted: There is none.
+    """
+    with _lock:
+        if name is None and _instances:
+            return next(iter(_instances.values()))
+        if name is not None and name in _instances:
+            return _instances[name]
+        names = ", ".join(_instances)
+    if name is None:
+        raise NotStarted("no Beamlens instance is running; Beamlens.start(...) starts one")
+    raise NotStarted(f"no Beamlens instance named {name!r} is running" + (f"; running: {names}" if names else ""))
+
+
+def _after_fork() -> None:
+    """Threads are not inherited, so what ran here runs no more: no hook may stay that feeds it."""
+    global _lock
+    _lock = threading.Lock()
+    instances = list(_instances.values())
+    _instances.clear()
+    for instance in instances:
+        instance.forget()
+
+
+def _at_exit() -> None:
+    for instance in list(_instances.values()):
+        instance.stop(EXIT_TIMEOUT)

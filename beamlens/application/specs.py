@@ -1,0 +1,142 @@
+"""What is to be watched: entries of ``watchers=`` and ``operators=``, checked before anything starts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from beamlens.domains import Domain, built_in, built_in_names
+from beamlens.errors import ConfigError, UnknownDomain
+
+
+@dataclass(frozen=True)
+class WatcherSpec:
+    """A watcher, described.
+
+    Attributes:
+        name: Its name; by default the domain's.
+        domain: A built-in name, a `Domain` subclass or instance; by default the built-in of the watcher's name.
+        cooldown: Seconds for which the same finding is merged into the alert that was fired.
+        client: Name of a client of the registry; by default the primary.
+        domain_options: Arguments for the domain's class.
+    """
+
+    name: str = ""
+    domain: str | type[Domain] | Domain | None = None
+    cooldown: float = 900.0
+    client: str | None = None
+    domain_options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __init__(
+        self,
+        name: str = "",
+        domain: str | type[Domain] | Domain | None = None,
+        cooldown: float = 900.0,
+        client: str | None = None,
+        **domain_options: Any,
+    ) -> None:
+        values = {"name": name, "domain": domain, "cooldown": cooldown, "client": client}
+        for key, value in {**values, "domain_options": domain_options}.items():
+            object.__setattr__(self, key, value)
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """An entry that was checked: what is started."""
+
+    name: str
+    domain: Domain
+    cooldown: float
+    client: str | None
+
+
+def resolve(entries: object, field_name: str = "watchers") -> list[Watched]:
+    """Check and make what is to be watched; nothing is started.
+
+    Args:
+        entries: Names, domains, specs or mappings.
+        field_name: What the errors call them.
+
+    Raises:
+        ConfigError: An entry is wrong; names it by its index, with the choices.
+    """
+    if isinstance(entries, (str, Mapping)) or not isinstance(entries, Iterable):
+        raise ConfigError(f'{field_name} must be a list, as in {field_name}=["runtime"]', field=field_name)
+    found: list[Watched] = []
+    for index, entry in enumerate(entries):
+        where = f"{field_name}[{index}]"
+        watched = _resolve_one(entry, where)
+        if any(other.name == watched.name for other in found):
+            raise ConfigError(f"{where}: the name {watched.name!r} is used twice", field=where)
+        found.append(watched)
+    return found
+
+
+def _resolve_one(entry: object, where: str) -> Watched:
+    spec = _as_spec(entry, where)
+    if not isinstance(spec.cooldown, (int, float)) or isinstance(spec.cooldown, bool) or spec.cooldown < 0:
+        raise ConfigError(f"{where}.cooldown must be seconds, at least 0, not {spec.cooldown!r}", field=f"{where}.cooldown")
+    domain = _make_domain(spec, where)
+    name = spec.name or domain.name
+    if not isinstance(name, str) or not name:
+        raise ConfigError(f"{where}: {type(domain).__name__} has no name; set its class attribute `name`", field=where)
+    return Watched(name, domain, float(spec.cooldown), spec.client)
+
+
+def _as_spec(entry: object, where: str) -> WatcherSpec:
+    if isinstance(entry, WatcherSpec):
+        return entry
+    if isinstance(entry, str):
+        return WatcherSpec(entry)
+    if isinstance(entry, Domain) or (isinstance(entry, type) and issubclass(entry, Domain)):
+        return WatcherSpec(domain=entry)
+    if isinstance(entry, Mapping):
+        if "domain_options" in entry or not all(isinstance(key, str) for key in entry):
+            raise ConfigError(f"{where}: domain options are given beside name and domain, as fields", field=where)
+        return WatcherSpec(**entry)
+    expected = "a name, a Domain class or instance, a WatcherSpec or a mapping of its fields"
+    raise ConfigError(f"{where} must be {expected}, not {type(entry).__name__}", field=where)
+
+
+def _make_domain(spec: WatcherSpec, where: str) -> Domain:
+    source = spec.domain if spec.domain is not None else spec.name
+    if isinstance(source, Domain):
+        if spec.domain_options:
+            names = ", ".join(spec.domain_options)
+            raise ConfigError(f"{where}: {names} cannot be given to a domain that is made already", field=where)
+        return source
+    if isinstance(source, str):
+        if source not in built_in_names():
+            raise UnknownDomain(source, built_in_names(), field=where)
+        source = built_in(source)
+    if not isinstance(source, type) or not issubclass(source, Domain):
+        raise ConfigError(f"{where}.domain must be a name, a Domain class or instance", field=f"{where}.domain")
+    try:
+        return source(**spec.domain_options)
+    except TypeError as error:
+        fields = [f.name for f in dataclasses.fields(WatcherSpec) if f.name != "domain_options"]
+        text = f"{where}: {source.__name__} cannot be made: {error}; a watcher's own fields are: {', '.join(fields)}"
+        raise ConfigError(text, field=where) from error
+
+
+def resolve_operators(names: object) -> tuple[str, ...]:
+    """Names of operators; ``None`` is every built-in domain.
+
+    Raises:
+        ConfigError: Not a list of names, an unknown or a repeated one.
+    """
+    if names is None:
+        return built_in_names()
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise ConfigError('operators must be a list of names, as in operators=["runtime"]', field="operators")
+    found: list[str] = []
+    for index, name in enumerate(names):
+        where = f"operators[{index}]"
+        if name not in built_in_names():
+            raise UnknownDomain(name, built_in_names(), field=where)
+        if name in found:
+            raise ConfigError(f"{where}: the name {name!r} is used twice", field=where)
+        found.append(name)
+    return tuple(found)
