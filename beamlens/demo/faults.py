@@ -145,7 +145,6 @@ def choose(name: str | None, seed: int) -> Injection:
     Raises:
         ConfigError: There is no such fault; lists those that exist.
     """
-    generator = random.Random(seed)  # noqa: S311 - a demo's parameters
     if name is None:
         fault = FAULTS[seed % len(FAULTS)]
     else:
@@ -153,6 +152,8 @@ def choose(name: str | None, seed: int) -> Injection:
         if found is None:
             raise ConfigError(f"there is no fault {name!r}; the faults are: {', '.join(names())}", field="fault")
         fault = found
+    # The name goes in too, so that one seed is not the same draw for each fault.
+    generator = random.Random(f"{fault.name} {seed}")  # noqa: S311 - a demo's parameters
     variant = generator.choice(fault.variants)
     return Injection(fault, variant, variant.changes(generator), after=generator.uniform(3.5, 5.0))
 

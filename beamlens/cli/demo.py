@@ -1,0 +1,139 @@
+"""`beamlens demo`: a faulty sample service, watched."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from beamlens.cli.text import safe
+
+if TYPE_CHECKING:
+    from beamlens.demo import DemoResult, Injection
+
+_DEFAULT_SEED = 1
+
+
+@click.command()
+@click.option("--list", "list_faults", is_flag=True, help="Print the faults with their kinds, and end.")
+@click.option("--fault", metavar="NAME", help="The fault; by default the seed chooses.")
+@click.option("--no-fault", is_flag=True, help="Let the service run healthily.")
+@click.option("--seed", type=click.IntRange(0), default=None, help="Chooses fault, variant and parameters.")
+@click.option("--json", "as_json", is_flag=True, help="JSON lines; the last one is the result.")
+def demo(*, list_faults: bool, fault: str | None, no_fault: bool, seed: int | None, as_json: bool) -> None:
+    """Watch a sample service go wrong, and see the cause named. Needs no key; ends by itself in under 30 seconds."""
+    from beamlens.demo import FAULTS, choose
+    from beamlens.errors import ConfigError
+
+    if list_faults:
+        _list(as_json=as_json)
+        return
+    if fault is not None and no_fault:
+        raise click.UsageError("--fault and --no-fault exclude each other")
+    if seed is None:
+        seed = _DEFAULT_SEED
+        # Without a choice the first fault is shown, which is the one that people know.
+        fault = fault or (None if no_fault else FAULTS[0].name)
+    try:
+        injection = None if no_fault else choose(fault, seed)
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from error
+    if os.environ.get("BEAMLENS_DISABLED", "") not in ("", "0"):
+        raise click.UsageError("BEAMLENS_DISABLED is set: there would be nothing to see")
+    code = _run(injection, seed, as_json=as_json)
+    if code:
+        sys.exit(code)
+
+
+def _list(*, as_json: bool) -> None:
+    from beamlens.demo import FAULTS
+
+    for fault in FAULTS:
+        if as_json:
+            row = {"name": fault.name, "kind": fault.kind.value, "description": fault.description}
+            click.echo(json.dumps(row))
+        else:
+            click.echo(f"{fault.name:20} {fault.kind.value:20} {fault.description}")
+
+
+def _run(injection: Injection | None, seed: int, *, as_json: bool) -> int:
+    from beamlens.cli.demo_views import JsonView, LiveView, PlainView
+    from beamlens.demo import run_demo
+
+    view: Any
+    if as_json:
+        view = JsonView()
+    elif sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
+        view = LiveView(injection)
+    else:
+        view = PlainView(injection)
+    with _quiet_logs(view), _stoppable() as stop, view:
+        result = run_demo(injection, seed, on_event=view.event, stop=stop)
+        interrupted = stop.is_set()
+        view.finish(result, interrupted=interrupted)
+    return 130 if interrupted else 0
+
+
+@contextmanager
+def _stoppable() -> Iterator[threading.Event]:
+    """Ctrl-C and SIGTERM end the demo in order; a second Ctrl-C at once."""
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: object) -> None:
+        if stop.is_set():
+            os._exit(130)
+        stop.set()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _quiet_logs(view: Any) -> Iterator[None]:
+    """The shop's and our records go to the view, not to the screen between its lines."""
+    handler = view.handler
+    loggers = [logging.getLogger(name) for name in ("shop", "beamlens", "beamlens_actors", "beamlens_supervision")]
+    before = [(logger, logger.propagate, logger.level) for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.propagate = False
+        logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        for logger, propagate, level in before:
+            logger.removeHandler(handler)
+            logger.propagate = propagate
+            logger.setLevel(level)
+
+
+def summary_lines(result: DemoResult, *, interrupted: bool) -> list[str]:
+    """The end of a run, for people."""
+    if interrupted:
+        return [f"stopped after {result.seconds:.0f} s"]
+    lines = []
+    if result.cause is not None:
+        lines.append(f"cause ({result.cause.confidence} confidence): {safe(result.cause.text)}")
+        if result.cause.place is not None:
+            place = result.cause.place
+            lines.append(f"at: {place.file}:{place.line}")
+    elif result.insights:
+        lines.append(f"cause not known: {safe(result.insights[-1].summary)}")
+    elif not result.alerts:
+        lines.append("healthy: no alert")
+    if result.truth is not None:
+        lines.append(f"injected: {result.truth.kind} at {result.truth.file}:{result.truth.line}")
+    lines.append(f"{len(result.alerts)} alerts, {len(result.insights)} insights in {result.seconds:.1f} s")
+    return lines
