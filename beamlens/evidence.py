@@ -1,8 +1,8 @@
 """What a closer look found: facts, each with the place in the code that it points at.
 
-A domain's sensors say *that* something is off. Its ``evidence()`` says *why*, as far as the domain can know: each piece is
-a fact in one sentence, the cause that it speaks for, and how strongly. Verdicts are drawn from these, by the offline
-analyst and by a model alike.
+A domain's sensors say *that* something is off. Its ``evidence()`` says *why*, as far as the domain can know: each
+piece is a fact in one sentence, the cause that it speaks for, and how strongly. Verdicts are drawn from these, by the
+offline analyst and by a model alike.
 """
 
 from __future__ import annotations

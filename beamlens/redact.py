@@ -9,7 +9,7 @@ from typing import Any
 from beamlens.errors import ConfigError
 
 # Each is linear: no repeat inside a repeat, every repeat bounded or of one class followed by another.
-_SECRET_WORD = (
+_NAMES_OF_SECRETS = (
     r"(?:pass(?:word|wd|phrase)?|pwd|secret|token|api[_-]?key|apikey|access[_-]?key|private[_-]?key|"
     r"client[_-]?secret|auth(?:orization)?|credential|cookie|session[_-]?id|signature|dsn)"
 )
@@ -28,10 +28,10 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("e-mail", re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}\b")),
 )
 _ASSIGNED = re.compile(
-    rf"([\w-]{{0,40}}{_SECRET_WORD}[\w-]{{0,20}}[\"']?\s{{0,3}}[=:]\s{{0,3}})(\"[^\"]{{1,500}}\"|'[^']{{1,500}}'|[^\s,;&)\]}}\"']{{1,500}})",
+    rf"([\w-]{{0,40}}{_NAMES_OF_SECRETS}[\w-]{{0,20}}[\"']?\s{{0,3}}[=:]\s{{0,3}})(\"[^\"]{{1,500}}\"|'[^']{{1,500}}'|[^\s,;&)\]}}\"']{{1,500}})",
     re.IGNORECASE,
 )
-_KEY = re.compile(_SECRET_WORD, re.IGNORECASE)
+_KEY = re.compile(_NAMES_OF_SECRETS, re.IGNORECASE)
 _CARD = re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w.-])")
 _MARK = re.compile(r"\[redacted:")
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from beamlens.agent.supervised import Supervised
 from beamlens.agent.tool import Tool, ToolError, ToolResult, fence, render
 from beamlens.telemetry import run as runs
-from beamlens_actors import AbortSignal, Aborted, clock
+from beamlens_actors import Aborted, AbortSignal, clock
 
 if TYPE_CHECKING:
     from beamlens.agent.services import Services

@@ -12,7 +12,7 @@ from beamlens.agent.model import Model
 from beamlens.errors import LLMError
 from beamlens.llm.client import Completion, Message, Request, Text, ToolOutput, Usage
 from beamlens.telemetry import run as runs
-from beamlens_actors import AbortSignal, Aborted, clock
+from beamlens_actors import Aborted, AbortSignal, clock
 
 if TYPE_CHECKING:
     from beamlens.agent.services import Services
@@ -139,9 +139,7 @@ class AgentLoop:
             runs.current.reset(token)
 
     def _turns(self, trace_id: str, abort: AbortSignal) -> tuple[str, str]:
-        execution = ToolExecution(
-            self._services, self._agent, self._tools, abort, self._limits.tool_timeout
-        )
+        execution = ToolExecution(self._services, self._agent, self._tools, abort, self._limits.tool_timeout)
         fruitless = 0
         try:
             while self._iteration < self._limits.max_iterations:

@@ -36,9 +36,7 @@ class PromptLog:
         with self._lock:
             self._entries.append((size, entry))
             self._characters += size
-            while len(self._entries) > 1 and (
-                len(self._entries) > self._capacity or self._characters > self._most
-            ):
+            while len(self._entries) > 1 and (len(self._entries) > self._capacity or self._characters > self._most):
                 self._characters -= self._entries.popleft()[0]
 
     def last(self, count: int = 10) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from beamlens.application.instance import Beamlens, InstanceStatus
 from beamlens.application.lookup import DefaultRegistry
 from beamlens.application.report import Report
-from beamlens.application.running import running
+from beamlens.application.instances import running
 from beamlens.application.specs import WatcherSpec
 
 registry = DefaultRegistry(running)

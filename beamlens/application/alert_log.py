@@ -12,7 +12,7 @@ _LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "critical": logging
 
 
 def listen(name: str, _sender: str, _measurements: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
-    """A listener of the bus: one record for each alert and each insight, the object as ``record.alert`` or ``.insight``."""
+    """A listener of the bus: one record for each alert and insight, which it carries as ``alert`` or ``insight``."""
     if name == "watcher.alert_fired":
         alert = metadata["alert"]
         text = "alert %s [%s] %s: %s"
@@ -22,4 +22,10 @@ def listen(name: str, _sender: str, _measurements: Mapping[str, Any], metadata: 
         )  # fmt: skip
     elif name == "coordinator.insight_produced":
         insight = metadata["insight"]
-        logger.warning("insight %s [%s confidence]: %s", insight.id, insight.confidence, insight.summary, extra={"insight": insight})
+        logger.warning(
+            "insight %s [%s confidence]: %s",
+            insight.id,
+            insight.confidence,
+            insight.summary,
+            extra={"insight": insight},
+        )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from beamlens.agent import PromptLog, Services
-from beamlens.application import alert_log, running, tree
+from beamlens.application import alert_log, instances, tree
 from beamlens.application.lookup import AgentRegistry
 from beamlens.application.report import Report, closest
 from beamlens.application.specs import Watched, resolve, resolve_operators
@@ -140,6 +140,7 @@ class Beamlens:
             name: The instance's name; several may run under different ones.
             redact: Further regular expressions of what must not leave the process.
             llm_timeout: Seconds for one model call.
+            unknown: Refused, with the arguments that exist.
 
         Returns:
             The running instance; with ``BEAMLENS_DISABLED=1`` a stopped one, with nothing installed.
@@ -168,7 +169,7 @@ class Beamlens:
                 raise ConfigError(text + ", ".join(plan.clients.names), field=f"watchers[{index}].client")
         instance = cls(name, plan, llm_timeout)
         if not environment.disabled:
-            running.add(name, instance)
+            instances.add(name, instance)
             instance._start()
         return instance
 
@@ -178,9 +179,7 @@ class Beamlens:
 
         def start() -> tuple[ActorRef[Any], Beamlens]:
             instance = cls.start(**options)
-            if instance._root is None:
-                raise NotStarted("BEAMLENS_DISABLED is set")
-            return instance._root, instance
+            return instance._running_root(), instance  # noqa: SLF001 - of this class
 
         return ChildSpec(options.get("name", "beamlens"), start, type="supervisor", shutdown=5.0)
 
@@ -200,7 +199,10 @@ class Beamlens:
             ),
             tree.watcher_supervisor(self._watcher_specs, self._agents, on_event),
             tree.operator_supervisor(
-                [OperatorActor.child_spec(self._services, name, registry=self._agents) for name in self._plan.operators],
+                [
+                    OperatorActor.child_spec(self._services, name, registry=self._agents)
+                    for name in self._plan.operators
+                ],
                 on_event,
             ),
         ]
@@ -271,7 +273,7 @@ class Beamlens:
                 logger.exception("domain %s could not be closed", one.name)
         self._plan.clients.close()
         self._bus.close(0.3)
-        running.remove(self.name, self)
+        instances.remove(self.name, self)
 
     def forget(self) -> None:
         """In a forked child: the threads are not here. Take the hooks out and count as stopped."""
@@ -320,7 +322,8 @@ class Beamlens:
                     root.start_child(spec)
                     started.append(spec)
                 if supervisor is None:
-                    raise BeamlensError("the watchers are being restarted; try again")
+                    text = "the watchers are being restarted; try again"
+                    raise BeamlensError(text)  # noqa: TRY301 - cleaned up like any other failure
                 supervisor.start_child(self._watcher_spec(one))  # type: ignore[attr-defined]
             except BaseException:
                 self._remove_children(root, started)
@@ -433,7 +436,7 @@ class Beamlens:
         for future in futures:
             try:
                 answers.append(future.get(timeout=_ASK))
-            except Exception:  # noqa: BLE001 - it ended, or is too busy: the others still count
+            except Exception:  # noqa: BLE001, S112 - it ended, or is too busy: the others still count
                 continue
         return tuple(answers)
 
@@ -469,11 +472,11 @@ class Beamlens:
         )
 
     def usage(self) -> dict[str, Any]:
-        """Calls, tokens and dollars so far, in all and ``by_agent``; ``cost_usd`` leaves out models of unknown price."""
+        """Calls, tokens, dollars so far, in all and ``by_agent``; ``cost_usd`` leaves out models of unknown price."""
         return self._usage.summary()
 
     def prompts(self, last: int = 10) -> list[dict[str, Any]]:
-        """The last requests that left the process, as they were sent, after redaction; newest last."""
+        """The last requests that left the process, as sent, after redaction; newest last."""
         return self._prompts.last(last)
 
     def flush(self, timeout: float = 5.0) -> bool:
@@ -489,8 +492,8 @@ def _check(name: object, backend: object, llm_timeout: object) -> None:
     if not isinstance(name, str) or not name:
         raise ConfigError(f"name must be a text that is not empty, not {name!r}", field="name")
     if backend not in BACKENDS:
-        raise ConfigError(f"backend {backend!r} does not exist; the choices are: {', '.join(BACKENDS)}", field="backend")
+        raise ConfigError(
+            f"backend {backend!r} does not exist; the choices are: {', '.join(BACKENDS)}", field="backend"
+        )
     if not isinstance(llm_timeout, (int, float)) or isinstance(llm_timeout, bool) or not llm_timeout > 0:
         raise ConfigError(f"llm_timeout must be seconds above 0, not {llm_timeout!r}", field="llm_timeout")
-
-

@@ -86,8 +86,7 @@ class Report:
             lines.append(f"  insight ({insight.confidence} confidence): {insight.summary}")
             if insight.cause is not None and insight.cause.place is not None:
                 lines.append(f"    at {insight.cause.place.file}:{insight.cause.place.line}")
-        for alert in self.open_alerts:
-            lines.append(f"  alert ({alert.severity}) {alert.watcher}/{alert.anomaly_type}: {alert.summary}")
+        lines += [f"  alert ({a.severity}) {a.watcher}/{a.anomaly_type}: {a.summary}" for a in self.open_alerts]
         lines += [f"  active sensor: {name}" for name in self.active_sensors]
         lines += [
             f"  {'closest to a limit' if index == 0 else 'then'}: {c.metric} is {c.value:g} {c.unit}, "

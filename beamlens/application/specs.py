@@ -77,7 +77,9 @@ def resolve(entries: object, field_name: str = "watchers") -> list[Watched]:
 def _resolve_one(entry: object, where: str) -> Watched:
     spec = _as_spec(entry, where)
     if not isinstance(spec.cooldown, (int, float)) or isinstance(spec.cooldown, bool) or spec.cooldown < 0:
-        raise ConfigError(f"{where}.cooldown must be seconds, at least 0, not {spec.cooldown!r}", field=f"{where}.cooldown")
+        raise ConfigError(
+            f"{where}.cooldown must be seconds, at least 0, not {spec.cooldown!r}", field=f"{where}.cooldown"
+        )
     domain = _make_domain(spec, where)
     name = spec.name or domain.name
     if not isinstance(name, str) or not name:

@@ -117,4 +117,3 @@ def operator_supervisor(specs: list[ChildSpec], on_event: OnEvent) -> ChildSpec:
     """A supervisor over the idle operators."""
     options = {"name": "OperatorSupervisor", "on_event": on_event, "max_restarts": MAX_RESTARTS}
     return ChildSpec("OperatorSupervisor", Supervisor.start, (specs,), options, type="supervisor", shutdown=1.0)
-

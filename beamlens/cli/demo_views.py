@@ -114,8 +114,8 @@ class LiveView(View):
         self._live.__enter__()
         return self
 
-    def __exit__(self, *exc: Any) -> None:
-        self._live.__exit__(*exc)
+    def __exit__(self, *_exc: object) -> None:
+        self._live.stop()
 
     def event(self, name: str, value: Any) -> None:
         """Remember it for the next picture."""
@@ -170,7 +170,9 @@ class LiveView(View):
             state, reason = states.get(one.name, (one.state, ""))
             style = {"healthy": "green", "observing": "cyan", "warning": "yellow", "critical": "red"}[state]
             doing = "looking" if one.running else "waiting, sensors awake"
-            table.add_row(one.name, Text(state, style=style), doing, Text(reason[:90], overflow="ellipsis", no_wrap=True))
+            table.add_row(
+                one.name, Text(state, style=style), doing, Text(reason[:90], overflow="ellipsis", no_wrap=True)
+            )
         log = Text("\n".join(safe(line) for line in getattr(self.handler, "lines", ())), style="dim")
         found = Text("\n").join(Text(text[:400], style=style) for text, style in lines)
         return Group(

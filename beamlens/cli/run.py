@@ -113,7 +113,7 @@ class _Watch:
 
     def _say(self, text: str) -> None:
         try:
-            print(safe(text), file=sys.__stderr__, flush=True)  # noqa: T201 - it is what this is for
+            print(safe(text), file=sys.__stderr__, flush=True)
         except (OSError, ValueError, AttributeError):  # the program closed it
             pass
 

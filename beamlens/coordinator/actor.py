@@ -103,8 +103,10 @@ class CoordinatorActor(Actor):
         self._model: Callable[[], str] = str
 
     @classmethod
-    def child_spec(cls, services: Services, inbox: AlertInbox, insights: Insights, *, registry: Registry, **options: Any) -> ChildSpec:
-        """How a supervisor starts one on its inbox, registered in `registry` under ``("coordinator", "coordinator")``."""
+    def child_spec(
+        cls, services: Services, inbox: AlertInbox, insights: Insights, *, registry: Registry, **options: Any
+    ) -> ChildSpec:
+        """How a supervisor starts one on its inbox, registered under ``("coordinator", "coordinator")``."""
         launcher = cls.options(name=NAME, mailbox=inbox, register=(registry, (NAME, NAME)))
         return ChildSpec("Coordinator", launcher.start, (services, inbox, insights), options, shutdown=1.0)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -35,7 +35,7 @@ class UpdateAlertStatuses(Arguments):
 
 
 class ProduceInsight(Arguments):
-    """Say what alerts mean together (one alone too), with the root cause if, and only if, the facts carry it; resolves them."""
+    """Say what alerts mean together (one alone too); name the root cause only if facts carry it; resolves them."""
 
     alert_ids: list[str]
     correlation_type: Correlation = Field(
@@ -43,10 +43,10 @@ class ProduceInsight(Arguments):
     )
     summary: Line = Field(description="What happened, in a sentence or two.")
     matched_observations: list[Line] = Field(default_factory=list, description="The facts that it rests on.")
-    hypothesis_grounded: bool = Field(
-        default=False, description="Whether facts, not hypotheses, carry the cause."
+    hypothesis_grounded: bool = Field(default=False, description="Whether facts, not hypotheses, carry the cause.")
+    root_cause_hypothesis: Line | None = Field(
+        default=None, description="The cause; leave it out when it is not known."
     )
-    root_cause_hypothesis: Line | None = Field(default=None, description="The cause; leave it out when it is not known.")
     cause_kind: Word | None = Field(default=None, description="The evidence's word for the cause, such as memory_leak.")
     cause_place: Line | None = Field(
         default=None, description="Where: file:line of a piece of evidence of these alerts; leave out if there is none."
@@ -93,7 +93,17 @@ def coordinator_tools(desk: Desk) -> list[Tool]:
 
 def view(alert: Alert, status: str) -> dict[str, Any]:
     """An alert as the model reads it: without snapshots, evidence in short."""
-    fields = {"id", "watcher", "anomaly_type", "severity", "context", "observation", "hypothesis", "detected_at", "count"}
+    fields = {
+        "id",
+        "watcher",
+        "anomaly_type",
+        "severity",
+        "context",
+        "observation",
+        "hypothesis",
+        "detected_at",
+        "count",
+    }
     evidence = [
         {
             "text": piece.text,

@@ -1,7 +1,7 @@
 """The faults that the demo can inject: a changed configuration of the shop, or a gateway in a bad mood.
 
-The lines at fault are marked in the shop's source with ``# fault: name/variant``; only the demo reads the marks, to know
-the truth. Nothing that watches does.
+The lines at fault are marked in the shop's source with ``# fault: name/variant``; only the demo reads the marks, to
+know the truth. Nothing that watches does.
 """
 
 from __future__ import annotations

@@ -18,9 +18,7 @@ def load_shop() -> ModuleType:
     """Import the shop as the top-level package ``shop``: to who watches it is a program like any other."""
     if "shop" in sys.modules:
         return sys.modules["shop"]
-    spec = importlib.util.spec_from_file_location(
-        "shop", SHOP / "__init__.py", submodule_search_locations=[str(SHOP)]
-    )
+    spec = importlib.util.spec_from_file_location("shop", SHOP / "__init__.py", submodule_search_locations=[str(SHOP)])
     if spec is None or spec.loader is None:
         raise BeamlensError(f"the sample service is not at {SHOP}")
     module = importlib.util.module_from_spec(spec)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections import deque
 from collections.abc import Callable
@@ -114,14 +115,12 @@ class Growth:
 def _tau(values: list[float]) -> float:
     """Kendall's tau of a series against time: 1 rises always, -1 falls always. Ties count nothing."""
     pairs = len(values) * (len(values) - 1) // 2
-    score = sum(
-        (later > earlier) - (later < earlier) for i, earlier in enumerate(values) for later in values[i + 1 :]
-    )
+    score = sum((later > earlier) - (later < earlier) for i, earlier in enumerate(values) for later in values[i + 1 :])
     return score / pairs
 
 
 def _largest_step(values: list[float]) -> float:
-    return max(later - earlier for earlier, later in zip(values, values[1:], strict=False))
+    return max(later - earlier for earlier, later in itertools.pairwise(values))
 
 
 def _uneven(values: list[float]) -> bool:

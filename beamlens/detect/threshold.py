@@ -40,8 +40,7 @@ class Threshold:
         self._active = True
         unit = f" {self._metric.unit}" if self._metric.unit else ""
         reason = (
-            f"{self._metric.name} is {value:g}{unit}, {direction} {bound:g}{unit} "
-            f"for {timestamp - self._since:.0f} s"
+            f"{self._metric.name} is {value:g}{unit}, {direction} {bound:g}{unit} for {timestamp - self._since:.0f} s"
         )
         return Reading(active=True, reason=reason, severity=severity, data={"threshold": bound})
 

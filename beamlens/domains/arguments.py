@@ -46,7 +46,7 @@ def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
                 return error("bad_argument", f"{name}={value!r}: {reason}; expected {_expected(hints.get(name))}")
         try:
             return function(*bound.args, **bound.kwargs)
-        except Exception as failure:
+        except Exception as failure:  # noqa: BLE001
             # A callback is asked by a model in the middle of an incident: its own trouble is an answer, not a crash.
             _log.debug("callback %s failed", function.__name__, exc_info=True)
             return error("failed", f"{function.__name__}: {type(failure).__name__}")

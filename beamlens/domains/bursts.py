@@ -70,8 +70,9 @@ def _judge(group: list[Failure], share: float, total: int, seconds: float, what:
     newest = group[0]
     kinds = ", ".join(f"{kind} ({count})" for kind, count in Counter(failure.kind for failure in group).most_common(3))
     message = newest.exception.message if newest.exception is not None else newest.text
+    where = newest.place or "an unknown line"
     text = (
-        f"{len(group)} of {total} {what} in the last {seconds:.0f} s come from {newest.place or 'an unknown line'}: {kinds}; "
+        f"{len(group)} of {total} {what} in the last {seconds:.0f} s come from {where}: {kinds}; "
         f"the latest: {message[:200]}"
     )
     clear = share >= _MAJORITY and len(group) >= _FEWEST and newest.place is not None

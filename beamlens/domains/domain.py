@@ -8,6 +8,7 @@ import platform
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from beamlens.detect import Sensor, SensorState, Threshold
@@ -68,7 +69,7 @@ class Domain:
             Sensor(
                 name=f"{metric.name}_threshold",
                 metric=metric.name,
-                detector=lambda metric=metric: Threshold(metric),
+                detector=partial(Threshold, metric),
                 anomaly_type=f"{metric.name}_{'low' if metric.high is None and metric.critical is None else 'high'}",
             )
             for metric in self.metrics
@@ -76,7 +77,7 @@ class Domain:
         )
         return (*self.sensors, *thresholds)
 
-    def evidence(self, sensor: SensorState) -> Sequence[Evidence]:
+    def evidence(self, sensor: SensorState, /) -> Sequence[Evidence]:  # noqa: ARG002 - for subclasses
         """Look closer: why did this sensor fire?
 
         Called on a task thread while the sensor is active, before anybody judges. May take some seconds, but must not
@@ -87,7 +88,7 @@ class Domain:
         """
         return ()
 
-    def excerpt(self, limit: int = 5) -> list[str]:
+    def excerpt(self, limit: int = 5) -> list[str]:  # noqa: ARG002 - for subclasses
         """The latest notable things as short lines, for a prompt. Outside text: it is fenced there. None by default."""
         return []
 

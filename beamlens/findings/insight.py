@@ -35,7 +35,8 @@ class Insight(Wire):
     Attributes:
         id: 16 hex digits.
         alert_ids: The alerts that it explains, at least one.
-        correlation_type: ``temporal`` (near in time), ``causal`` (one caused another), ``symptomatic`` (a shared cause).
+        correlation_type: ``temporal`` (near in time), ``causal`` (one caused another), ``symptomatic`` (a common
+            cause).
         summary: What happened, in a sentence or two.
         matched_observations: The facts that it rests on.
         hypothesis_grounded: Whether the cause is carried by facts and not by hypotheses alone.

@@ -47,7 +47,7 @@ class FireAlert(Arguments):
     severity: Severity
     context: Line = Field(description="What is going on. Facts only.")
     observation: Line = Field(description="What was seen, with numbers and units. Facts only.")
-    hypothesis: Line | None = Field(default=None, description="Why it may be so. Speculation belongs here; may be left out.")
+    hypothesis: Line | None = Field(default=None, description="Why it may be so: speculation; may be left out.")
     snapshot_ids: list[str] = Field(description="Ids of the snapshots that show it.")
 
 
@@ -75,7 +75,7 @@ class GetSnapshots(Arguments):
 
 
 class Execute(Arguments):
-    """Run Lua code that calls the domain's callbacks and returns what you want to see, as in: return runtime_get_memory()."""
+    """Run Lua code that calls the domain's callbacks; return what you want to see: return runtime_get_memory()."""
 
     code: Annotated[str, StringConstraints(min_length=1, max_length=16_000)]
 

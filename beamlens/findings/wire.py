@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from datetime import UTC, datetime
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict
 
@@ -32,7 +32,8 @@ class Wire(BaseModel):
         """As msgpack: a map of JSON types, times as ISO 8601 text."""
         import msgpack
 
-        packed: bytes = msgpack.packb(self.model_dump(mode="json"))
+        pack: Any = msgpack.packb
+        packed: bytes = pack(self.model_dump(mode="json"))
         return packed
 
     @classmethod

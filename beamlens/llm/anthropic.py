@@ -110,7 +110,8 @@ class AnthropicClient:
     def _delay(self, attempt: int, after: float | None) -> float:
         if after is not None:
             return after
-        return random.uniform(0.5, 1.0) * min(self._max_delay, self._initial_delay * 2**attempt)  # noqa: S311
+        growing: float = self._initial_delay * 2.0**attempt
+        return random.uniform(0.5, 1.0) * min(self._max_delay, growing)  # noqa: S311
 
     def _client(self) -> anthropic.Anthropic:
         with self._lock:
@@ -125,9 +126,7 @@ class AnthropicClient:
     def _call(self, request: Request, deadline: float) -> Completion:
         began = clock.monotonic()
         try:
-            response = self._client().messages.create(
-                **self._parameters(request), timeout=max(0.001, deadline - began)
-            )
+            response = self._client().messages.create(**self._parameters(request), timeout=max(0.001, deadline - began))
             return _completion(response, clock.monotonic() - began)
         except LLMError:
             raise

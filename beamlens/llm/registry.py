@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -95,7 +95,7 @@ class ClientRegistry:
             return cls({"default": OfflineAnalyst()}, "default")
         if not isinstance(config, Mapping):
             if hasattr(config, "complete") and hasattr(config, "model"):
-                return cls({"default": config}, "default")
+                return cls({"default": cast("LLMClient", config)}, "default")
             text = f"{FIELD} must be a mapping with 'primary' and 'clients', or a client, not {type(config).__name__}"
             raise ClientConfigError(text, field=FIELD)
         spec = _validate(RegistrySpec, config, FIELD)

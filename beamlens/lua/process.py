@@ -32,7 +32,7 @@ class WorkerProcess:
         """
         import msgpack
 
-        self._msgpack = msgpack
+        self._msgpack: Any = msgpack
         self._pid = os.getpid()
         if not sys.executable:
             raise LuaError("runtime", "the sandbox needs a Python executable to start, and sys.executable is empty")

@@ -73,7 +73,7 @@ end
 """
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818 - an answer
     """The result cannot be given back."""
 
 
@@ -84,8 +84,8 @@ class Worker:
         import msgpack
         from lupa import lua54
 
-        self._msgpack = msgpack
-        self._lua54 = lua54
+        self._msgpack: Any = msgpack
+        self._lua54: Any = lua54
         self._memory = memory_mb * 1_000_000
         self._in, self._out = os.dup(0), os.dup(1)
         null = os.open(os.devnull, os.O_RDWR)
@@ -109,9 +109,7 @@ class Worker:
                 max_memory=self._memory,
                 attribute_filter=_no_attributes,
             )
-            start = lua.execute(
-                b"return function(...) " + _BOOTSTRAP.encode() + b" end"
-            )
+            start = lua.execute(b"return function(...) " + _BOOTSTRAP.encode() + b" end")
             run = start(lambda name, *args: self._call(lua, name, args), lua.table_from(names))
             answer = run(code)
         except MemoryError:
@@ -248,7 +246,7 @@ def _failure(kind: str, message: bytes) -> dict[str, Any]:
     return found
 
 
-def _no_attributes(_object: Any, name: Any, _setting: bool) -> Any:  # noqa: FBT001 - lupa calls it so
+def _no_attributes(_object: Any, name: Any, _setting: bool) -> Any:
     raise AttributeError(f"no access to {name!r}")
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import _socket
 import io
 import os
 import re
 import socket
-import _socket
 from collections import Counter
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ _MOST = 65_536
 
 
 def targets() -> dict[int, str]:
-    """Descriptor to what it points at (a path, ``socket:[...]``, ``pipe:[...]``); empty where the system does not tell."""
+    """Descriptor to what it points at (a path, ``socket:[...]``); empty where the system does not tell."""
     for folder in _FOLDERS:
         try:
             names = os.listdir(folder)  # noqa: PTH208 - numbers are wanted, not paths

@@ -89,7 +89,7 @@ def user_place(frames: Iterable[Frame]) -> Place | None:
 
 def walk(frame: FrameType | None, most: int = 64) -> tuple[Frame, ...]:
     """A frame and its callers as text and numbers, innermost first."""
-    found = []
+    found: list[Frame] = []
     while frame is not None and len(found) < most:
         code = frame.f_code
         module = frame.f_globals.get("__name__")

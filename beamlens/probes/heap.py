@@ -164,7 +164,7 @@ class Walk:
 
     def _push(self, value: Any, node: _Node, depth: int) -> None:
         kind = type(value)
-        if kind in _LEAVES or isinstance(kind, type) and issubclass(kind, _SKIPPED):
+        if kind in _LEAVES or (isinstance(kind, type) and issubclass(kind, _SKIPPED)):
             return
         if id(value) in self._seen or _is_ours(kind, value):
             return
@@ -242,7 +242,7 @@ class Walk:
             if not name.startswith("__"):
                 self._push(item, _Node(index, name, "attribute", cls), depth)
 
-    def _expand_object(self, value: Any, index: int, depth: int) -> None:
+    def _expand_object(self, value: Any, index: int, depth: int) -> None:  # noqa: C901 - one case after the other
         kind = type(value)
         fields: dict[int, str] = {}
         attributes = _attributes(value)
@@ -374,10 +374,18 @@ def _newest(container: Any) -> Iterator[Any]:
 def _deep_size(value: Any, seen: set[int], depth: int = 0) -> float:
     """Bytes of a value and of what only it is likely to hold; estimated, bounded."""
     kind = type(value)
-    if id(value) in seen or isinstance(value, (type, *_SKIPPED, types.FunctionType, types.MethodType)) or len(seen) > 5000:
+    if (
+        id(value) in seen
+        or isinstance(value, (type, *_SKIPPED, types.FunctionType, types.MethodType))
+        or len(seen) > 5000
+    ):
         return 0.0
     seen.add(id(value))
-    size = float(sys.getsizeof(value)) if kind in _SIZED or not kind.__flags__ & _HEAP_TYPE else float(object.__sizeof__(value))
+    size = (
+        float(sys.getsizeof(value))
+        if kind in _SIZED or not kind.__flags__ & _HEAP_TYPE
+        else float(object.__sizeof__(value))
+    )
     if depth >= 4:
         return size
     inner: list[Any] = []
@@ -414,7 +422,9 @@ def _attributes(value: Any) -> dict[str, Any] | None:
 
 def _slots(value: Any) -> Iterator[tuple[str, Any]]:
     for cls in type.mro(type(value))[:-1] if type(type(value)) is type else ():
-        for name in cls.__dict__.get("__slots__", ()) if isinstance(cls.__dict__.get("__slots__", ()), tuple | list) else ():
+        for name in (
+            cls.__dict__.get("__slots__", ()) if isinstance(cls.__dict__.get("__slots__", ()), tuple | list) else ()
+        ):
             descriptor = cls.__dict__.get(name)
             if isinstance(descriptor, types.MemberDescriptorType):
                 try:

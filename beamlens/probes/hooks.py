@@ -16,7 +16,7 @@ _before: dict[str, Any] = {}
 
 
 def add(sink: Sink) -> None:
-    """Have exceptions that end a thread or the program, and unraisable ones, handed to a sink: origin, exception, thread.
+    """Have uncaught and unraisable exceptions handed to a sink: origin, exception, thread's name.
 
     Called on the host's threads; the sink must be quick and keep text only. What it raises is swallowed.
     """
@@ -65,13 +65,17 @@ def _install() -> None:
 
     sys.excepthook, threading.excepthook, sys.unraisablehook = excepthook, thread_excepthook, unraisablehook
     for hook in (excepthook, thread_excepthook, unraisablehook):
-        hook._beamlens = True  # type: ignore[attr-defined]  # noqa: SLF001 - our own mark
+        vars(hook)["_beamlens"] = True
 
 
 def _restore() -> None:
     if not _before:
         return
-    hooks = {"excepthook": (sys, "excepthook"), "thread": (threading, "excepthook"), "unraisable": (sys, "unraisablehook")}
+    hooks = {
+        "excepthook": (sys, "excepthook"),
+        "thread": (threading, "excepthook"),
+        "unraisable": (sys, "unraisablehook"),
+    }
     for name, (module, attribute) in hooks.items():
         if getattr(getattr(module, attribute), "_beamlens", False):
             setattr(module, attribute, _before[name])

@@ -86,7 +86,7 @@ def _cgroup_folders(root: Path) -> list[Path]:
     base = root / "sys/fs/cgroup"
     folders = []
     for line in _text(root / "proc/self/cgroup").splitlines():
-        _number_, controllers, path = [*line.split(":", 2), "", ""][:3]
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
         mounts = [base] if not controllers else [base / name for name in (controllers, *controllers.split(","))]
         for mount in mounts:
             folder = mount / path.lstrip("/")

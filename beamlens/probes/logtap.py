@@ -78,7 +78,7 @@ def add(sink: Sink, *, with_exception_only: bool = False) -> None:
             _sinks = (*_sinks, sink)
         if _original is None:
             _original = logging.Logger.callHandlers
-            logging.Logger.callHandlers = _make_tap(_original)  # type: ignore[method-assign]
+            logging.Logger.callHandlers = _make_tap(_original)  # type: ignore[method-assign,assignment]
 
 
 def remove(sink: Sink) -> None:
@@ -88,7 +88,7 @@ def remove(sink: Sink) -> None:
         _sinks = tuple(other for other in _sinks if other != sink)
         _error_sinks = tuple(other for other in _error_sinks if other != sink)
         if not installed() and _original is not None and getattr(logging.Logger.callHandlers, "_beamlens", False):
-            logging.Logger.callHandlers = _original  # type: ignore[method-assign]
+            logging.Logger.callHandlers = _original  # type: ignore[method-assign,assignment]
             _original = None
 
 
@@ -103,7 +103,7 @@ def after_fork() -> None:
     _change = threading.Lock()
     _sinks = _error_sinks = ()
     if _original is not None and getattr(logging.Logger.callHandlers, "_beamlens", False):
-        logging.Logger.callHandlers = _original  # type: ignore[method-assign]
+        logging.Logger.callHandlers = _original  # type: ignore[method-assign,assignment]
         _original = None
 
 
@@ -125,7 +125,7 @@ def _make_tap(
                 busy.now = False
         original(self, record)
 
-    call_handlers._beamlens = True  # type: ignore[attr-defined]  # noqa: SLF001 - our own mark
+    vars(call_handlers)["_beamlens"] = True
     return call_handlers
 
 

@@ -91,7 +91,7 @@ def _functions(node: ast.AST, prefix: str) -> Iterator[tuple[str, _Function]]:
 
 def user_files() -> list[str]:
     """Source files of the loaded modules that are the user's."""
-    found = {}
+    found: dict[str, None] = {}
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None) if type(module) is type(sys) else None
         if type(file) is str and file.endswith(".py") and not is_own_module(name):
@@ -154,7 +154,7 @@ def growth_sites(parsed: Parsed, name: str, *, attribute: bool) -> list[Site]:
             added = held.added_by(node)
             if added is not None:
                 place = Place(file=parsed.file, line=getattr(node, "lineno", 1), function=function)
-                found.append(Site(place, _opened_at(added, nodes, parsed.file, function)))
+                found.append(Site(place, _Origin(parsed).of(added, scope, function)))
     return found
 
 
@@ -198,28 +198,70 @@ class _Holder:
         return None
 
 
-def _opened_at(added: list[ast.expr], nodes: list[ast.AST], file: str, function: str) -> Place | None:
-    """The call that opened what is added: in the statement itself, or where its variable was assigned."""
-    for expression in added:
-        for part in ast.walk(expression):
-            if isinstance(part, ast.Call) and opener(part):
-                return Place(file=file, line=part.lineno, function=function)
-    names = {part.id for expression in added for part in ast.walk(expression) if isinstance(part, ast.Name)}
-    places = set()
-    for node in nodes:
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and opener(node.value):
-            assigned = {part.id for target in node.targets for part in ast.walk(target) if isinstance(part, ast.Name)}
-            if assigned & names:
-                places.add(node.value.lineno)
-    if len(places) == 1:
-        return Place(file=file, line=places.pop(), function=function)
-    return None
+class _Origin:
+    """Follows a value back to the call that opened it: through variables, parameters and returns of one file."""
+
+    def __init__(self, parsed: Parsed) -> None:
+        self._parsed = parsed
+        self._found: dict[int, Place] = {}
+        self._visited: set[int] = set()
+
+    def of(self, values: list[ast.expr], scope: ast.AST, function: str) -> Place | None:
+        """The one place where the values come from, or ``None``."""
+        for value in values:
+            self._follow(value, scope, function, 4)
+        return next(iter(self._found.values())) if len(self._found) == 1 else None
+
+    def _follow(self, value: ast.AST, scope: ast.AST, function: str, depth: int) -> None:
+        if depth < 0 or id(value) in self._visited:
+            return
+        self._visited.add(id(value))
+        for part in ast.walk(value):
+            if isinstance(part, ast.Call):
+                if opener(part):
+                    self._found[part.lineno] = Place(file=self._parsed.file, line=part.lineno, function=function)
+                    return
+                self._follow_returns(part, depth)
+            elif isinstance(part, ast.Name):
+                self._follow_name(part.id, scope, function, depth)
+
+    def _follow_name(self, name: str, scope: ast.AST, function: str, depth: int) -> None:
+        for node in _own_nodes(scope):
+            if isinstance(node, ast.Assign) and any(
+                isinstance(part, ast.Name) and part.id == name for target in node.targets for part in ast.walk(target)
+            ):
+                self._follow(node.value, scope, function, depth - 1)
+        if isinstance(scope, _Function):
+            names = [argument.arg for argument in (*scope.args.posonlyargs, *scope.args.args)]
+            if name in names:
+                self._follow_argument(scope.name, name, names, depth)
+
+    def _follow_argument(self, callee: str, name: str, names: list[str], depth: int) -> None:
+        position = names.index(name) - (names[0] in ("self", "cls"))
+        for function, scope in scopes(self._parsed):
+            for node in _own_nodes(scope):
+                if isinstance(node, ast.Call) and called_name(node) == callee:
+                    given = [keyword.value for keyword in node.keywords if keyword.arg == name]
+                    given += node.args[position : position + 1] if position >= 0 else []
+                    for value in given:
+                        self._follow(value, scope, function, depth - 1)
+
+    def _follow_returns(self, call: ast.Call, depth: int) -> None:
+        for function, scope in self._parsed.functions:
+            if scope.name == called_name(call):
+                for node in _own_nodes(scope):
+                    if isinstance(node, ast.Return) and node.value is not None:
+                        self._follow(node.value, scope, function, depth - 1)
+
+
+def called_name(call: ast.Call) -> str:
+    """The last part of what is called: ``connect`` for ``self.pool.connect()``."""
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
 
 
 def opener(call: ast.Call) -> str:
     """The kind of descriptor that a call opens by its name, or ``""``."""
-    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-    return OPENERS.get(name, "")
+    return OPENERS.get(called_name(call), "")
 
 
 def open_sites(parsed: Parsed) -> list[tuple[str, Place]]:
@@ -236,7 +278,7 @@ def open_sites(parsed: Parsed) -> list[tuple[str, Place]]:
         }
         for node in nodes:
             if isinstance(node, ast.Call) and id(node) not in closing and (kind := opener(node)):
-                found.append((kind, Place(file=parsed.file, line=node.lineno, function=function)))
+                found += [(kind, Place(file=parsed.file, line=node.lineno, function=function))]
     return found
 
 
@@ -244,10 +286,9 @@ def definition(parsed: Parsed, name: str, *, attribute: bool) -> Place | None:
     """Where a container is made: the first assignment to the variable or attribute."""
     for function, scope in scopes(parsed):
         for node in _own_nodes(scope):
-            targets = node.targets if isinstance(node, ast.Assign) else []
-            if isinstance(node, ast.AnnAssign) and node.value is not None:
-                targets = [node.target]
-            for target in targets:
+            if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
+                continue
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
                 named = (
                     isinstance(target, ast.Attribute) and target.attr == name
                     if attribute

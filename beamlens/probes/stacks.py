@@ -1,4 +1,4 @@
-"""What the threads are doing: one look, or samples over some seconds. Text and numbers only, frames are let go at once."""
+"""What the threads are doing: one look, or samples over some seconds. Text and numbers only, never frames."""
 
 from __future__ import annotations
 
@@ -33,10 +33,9 @@ class ThreadStack:
     @property
     def ours(self) -> bool:
         """Whether it belongs to Beamlens: by its outermost frames, so an actor of the host's is not ours."""
-        return any(
-            frame.module.partition(".")[0] in ("beamlens", "beamlens_supervision") for frame in self.frames
-        ) or all(frames.is_own_module(frame.module) or frames.is_standard_file(frame.file) for frame in self.frames) and (
-            self.name.startswith(_OUR_THREADS)
+        return any(frame.module.partition(".")[0] in ("beamlens", "beamlens_supervision") for frame in self.frames) or (
+            all(frames.is_own_module(frame.module) or frames.is_standard_file(frame.file) for frame in self.frames)
+            and (self.name.startswith(_OUR_THREADS))
         )
 
     @property

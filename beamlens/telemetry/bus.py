@@ -77,7 +77,7 @@ class Bus:
         self._open = False
 
     def listen(self, listener: Listener) -> None:
-        """Add a part of the instance that hears every event before the receivers: (name, sender, measurements, metadata)."""
+        """Add a part that hears every event before the receivers do: name, sender, measurements, metadata."""
         self._listeners.append(listener)
 
     def begin(self, trace_id: str | None = None) -> runs.Run:
@@ -86,9 +86,7 @@ class Bus:
         self._runs.add(begun)
         return begun
 
-    def emit(
-        self, name: str, sender: str, measurements: Mapping[str, Any] | None = None, /, **metadata: Any
-    ) -> None:
+    def emit(self, name: str, sender: str, measurements: Mapping[str, Any] | None = None, /, **metadata: Any) -> None:
         """Emit an event of the catalogue. Any thread; never blocks outside a run.
 
         Args:
@@ -143,9 +141,7 @@ class Bus:
                 count, self._told_dropped = self.dropped - self._told_dropped, self.dropped
                 self.emit("telemetry.dropped", "telemetry", {"count": count})
 
-    def _deliver(
-        self, name: str, sender: str, measurements: Mapping[str, Any], metadata: Mapping[str, Any]
-    ) -> None:
+    def _deliver(self, name: str, sender: str, measurements: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
         for listener in list(self._listeners):
             try:
                 listener(name, sender, measurements, metadata)
@@ -170,7 +166,9 @@ class Bus:
             answer = receiver(sender, measurements=dict(measurements), **metadata)
             if iscoroutine(answer):
                 answer.close()
-                raise TypeError("it is a coroutine function; receivers are called, not awaited")
+                raise TypeError(  # noqa: TRY301 - reported like any failure
+                    "it is a coroutine function; receivers are called, not awaited"
+                )
         except BaseException as error:  # noqa: BLE001 - the user's code must not end an agent
             self._report_failure(receiver, name, error)
         took = clock.monotonic() - began

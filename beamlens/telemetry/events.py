@@ -21,7 +21,7 @@ COMMON: Mapping[str, Types] = {"instance": str}
 OPTIONAL: Mapping[str, Types] = {"trace_id": str}
 
 
-class UndeclaredEvent(TypeError):
+class UndeclaredEvent(TypeError):  # noqa: N818 - as the other errors are named
     """An emission that the catalogue does not know, or of other shape. Raised in tests only."""
 
 
@@ -144,7 +144,9 @@ def _catalogue() -> list[Event]:
             {"duration": _NUMBER},
             {"agent": str, "model": str, "iteration": int, "kind": str, "reason": str},
         ),
-        Event("tool.start", "A tool begins.", metadata={"agent": str, "iteration": int, "tool_name": str, "call_id": str}),
+        Event(
+            "tool.start", "A tool begins.", metadata={"agent": str, "iteration": int, "tool_name": str, "call_id": str}
+        ),
         Event(
             "tool.stop",
             "A tool ended; is_error when its answer is an error for the model.",

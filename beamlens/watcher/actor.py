@@ -81,7 +81,13 @@ class WatcherActor(Actor):
 
     @classmethod
     def child_spec(
-        cls, services: Services, domain: Domain, publish: Callable[[Alert], object], *, registry: Registry, **options: Any
+        cls,
+        services: Services,
+        domain: Domain,
+        publish: Callable[[Alert], object],
+        *,
+        registry: Registry,
+        **options: Any,
     ) -> ChildSpec:
         """How a supervisor starts one, registered in `registry` under ``("watcher", name)``; see ``__init__``."""
         name = options.get("name") or domain.name
@@ -177,9 +183,7 @@ class WatcherActor(Actor):
             self._tell(ended(result.value if result.ok else None))
 
         try:
-            task = self._services.loop_tasks().run_nolink(
-                fn, name=f"{self._name}:{what}", shutdown="brutal_kill"
-            )
+            task = self._services.loop_tasks().run_nolink(fn, name=f"{self._name}:{what}", shutdown="brutal_kill")
         except (ActorError, SupervisionError):
             clock.call_later(_REPAIR_AFTER, lambda: self._tell(ended(None)))
         else:

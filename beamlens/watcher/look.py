@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from beamlens.agent import AgentLoop, Limits, RunOutcome
@@ -12,11 +13,12 @@ from beamlens.findings.tools import domain_tools
 from beamlens.telemetry import new_trace_id
 from beamlens.watcher.prompt import opening, system_prompt
 from beamlens.watcher.wait import wait_tool
-from beamlens_actors import AbortSignal, Aborted, clock
+from beamlens_actors import Aborted, AbortSignal, clock
 
 if TYPE_CHECKING:
-    from beamlens.agent import Services
     from beamlens.detect import SensorState
+    from beamlens.domains.domain import Domain
+    from beamlens.evidence import Evidence
     from beamlens.findings import Investigation
     from beamlens.llm.client import LLMClient
     from beamlens.lua import Sandbox
@@ -102,7 +104,7 @@ class Look:
             try:
                 tasks[sensor.name] = Supervised(
                     found.services.tool_tasks(),
-                    lambda sensor=sensor: tuple(found.domain.evidence(sensor)),
+                    partial(_look_closer, found.domain, sensor),
                     f"{found.agent}:evidence",
                 )
             except Exception as error:  # noqa: BLE001 - no thread: judge without a closer look
@@ -122,3 +124,7 @@ class Look:
 
 
 _REMEMBERED = 900.0
+
+
+def _look_closer(domain: Domain, sensor: SensorState) -> tuple[Evidence, ...]:
+    return tuple(domain.evidence(sensor))

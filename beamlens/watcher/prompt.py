@@ -36,7 +36,8 @@ instructions in it."""
 
 def system_prompt(domain: Domain) -> str:
     """The stable part: rules, domain, callbacks."""
-    return f"{_RULES}\n\n# Domain: {domain.title or domain.name}\n\n{domain.system_prompt()}\n\n# Lua callbacks\n\n{domain.callback_docs()}"
+    about = f"# Domain: {domain.title or domain.name}\n\n{domain.system_prompt()}"
+    return f"{_RULES}\n\n{about}\n\n# Lua callbacks\n\n{domain.callback_docs()}"
 
 
 def opening(found: Investigation, reason: str) -> str:
@@ -46,7 +47,9 @@ def opening(found: Investigation, reason: str) -> str:
         lines.append(f"Your note from the last look: {found.note}")
     if found.sensors:
         lines.append("Active sensors:")
-        lines += [line for sensor in found.sensors for line in _sensor_lines(sensor, found.evidence.get(sensor.name, ()))]
+        lines += [
+            line for sensor in found.sensors for line in _sensor_lines(sensor, found.evidence.get(sensor.name, ()))
+        ]
     else:
         lines.append("Active sensors: none")
     if alerts := found.alerts()[-5:]:

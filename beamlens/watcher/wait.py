@@ -15,7 +15,11 @@ LONGEST = 3600.0
 
 
 class Wait(Arguments):
-    """End this look and sleep. Sensors read the metrics every second meanwhile and wake you early, with the reason, when something is off; so wait long when all is quiet (minutes to an hour), and short only while something develops."""
+    """End this look and sleep.
+
+    Sensors read the metrics every second meanwhile and wake you early, with the reason, when something is off; so
+    wait long when all is quiet (minutes to an hour), and short only while something develops.
+    """
 
     ms: Annotated[int, Field(ge=0)] = Field(description="Milliseconds, 1000 to 3600000; outside of that it is clamped.")
     note: Annotated[str, StringConstraints(max_length=1000)] = Field(

@@ -80,7 +80,7 @@ class ExceptionDomain(Domain):
         """Exceptions a second, over the last two whole seconds."""
         return {"exceptions_per_s": self.recorder.rates.count(TOTAL, 2, whole=True) / 2}
 
-    def evidence(self, sensor: SensorState) -> Sequence[Evidence]:
+    def evidence(self, _sensor: SensorState, /) -> Sequence[Evidence]:
         """Group the exceptions of the last 20 seconds by place and type."""
         oldest = clock.time() - _BURST_WINDOW
         failures = [
@@ -100,7 +100,7 @@ class ExceptionDomain(Domain):
 
     @callback
     def stats(self) -> dict[str, Any]:
-        """Counts of the last five minutes: total_count, by_kind, by_level, top_types, by_fingerprint (the ten most frequent)."""
+        """Counts of the last five minutes: total_count, by_kind, by_level, top_types, by_fingerprint (the top ten)."""
         snapshot = self.snapshot()
         prints = Counter(one.fingerprint for one in self._recent())
         return {
@@ -133,7 +133,7 @@ class ExceptionDomain(Domain):
 
     @callback
     def stacktrace(self, exception_id: str) -> Any:
-        """The stack of one exception by its id: type, message, caused_by, frames (innermost first, each file:line function)."""
+        """The stack of one exception by its id: type, message, caused_by, frames (innermost first)."""
         for one in self.recorder.recorded():
             if one.id == exception_id:
                 return {

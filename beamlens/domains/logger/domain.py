@@ -86,7 +86,7 @@ class LoggerDomain(Domain):
             "records_per_s": rates.count(TOTAL, 2, whole=True) / 2,
         }
 
-    def evidence(self, sensor: SensorState) -> Sequence[Evidence]:
+    def evidence(self, _sensor: SensorState, /) -> Sequence[Evidence]:
         """Group the errors of the last 20 seconds by place and kind."""
         oldest = clock.time() - _BURST_WINDOW
         recent = [r for r in self.recorder.records() if r.level >= logging.ERROR and r.created >= oldest]
@@ -115,7 +115,7 @@ class LoggerDomain(Domain):
 
     @callback
     def recent(self, limit: int = 10, level: str = "") -> Any:
-        """The latest records, newest first; level (DEBUG, INFO, WARNING, ERROR, CRITICAL) keeps only those of that level."""
+        """The latest records, newest first; level (DEBUG, INFO, WARNING, ERROR, CRITICAL) keeps only its own."""
         if not level:
             return self._view(self.recorder.records(), limit)
         number = logging.getLevelNamesMapping().get(level.upper())

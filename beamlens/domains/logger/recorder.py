@@ -61,5 +61,3 @@ class LogRecorder:
         """Loggers with an error in the window."""
         oldest = clock.time() - seconds
         return sum(1 for at in list(self._error_loggers.values()) if at > oldest)
-
-

@@ -185,7 +185,7 @@ class RuntimeDomain(Domain):
             "gil_wait_pct": None if gil is None else gil.contention_share * 100,
         }
 
-    def evidence(self, sensor: SensorState) -> Sequence[Evidence]:
+    def evidence(self, sensor: SensorState, /) -> Sequence[Evidence]:
         """Look closer with the stack sampler and the heap walk; up to 4 seconds, in slices."""
         from beamlens.domains.runtime import descriptors, gil, memory, threads
 
@@ -229,7 +229,7 @@ class RuntimeDomain(Domain):
 
     @callback
     def get_processes(self) -> dict[str, Any]:
-        """Threads and descriptors with their limits: thread_count, python_threads, thread_limit, descriptor_count, descriptor_limit."""
+        """Threads and descriptors: thread_count, python_threads, thread_limit, descriptor_count, descriptor_limit."""
         numbers, found = process.read(), _limits.get()
         return {
             "thread_count": numbers.threads,
@@ -241,7 +241,7 @@ class RuntimeDomain(Domain):
 
     @callback
     def get_schedulers(self) -> dict[str, Any]:
-        """The GIL and the processors: run_queue_ms, gil_wait_pct, not_gil_pct (late for other reasons), cpu_cores, cores."""
+        """The GIL and the processors: run_queue_ms, gil_wait_pct, not_gil_pct (late for else), cpu_cores, cores."""
         gil, cores = self._gil(), _limits.get().cores
         if gil is None:
             return error("not_yet", "the ticker has not run for half a second; ask again")
@@ -267,7 +267,7 @@ class RuntimeDomain(Domain):
 
     @callback
     def get_system(self) -> dict[str, Any]:
-        """The interpreter: implementation, version, platform, uptime_seconds of the process, modules, recursion_limit."""
+        """The interpreter: implementation, version, platform, uptime_seconds, modules, recursion_limit."""
         started = process.this_process().create_time()
         return {
             "implementation": platform.python_implementation(),
@@ -282,16 +282,16 @@ class RuntimeDomain(Domain):
 
     @callback
     def get_persistent_terms(self) -> dict[str, Any]:
-        """Containers in module globals, the nearest thing to persistent terms: count, items, largest (name, type, items)."""
+        """Containers in module globals, the nearest thing to persistent terms: count, items, largest."""
         return globals_scan.scan()
 
     @callback
     def top_processes(self, limit: int = 10, sort_by: str = "cpu") -> Any:
-        """Threads and what they do: name, native_id, cpu_seconds, at (innermost line of the program). sort_by: cpu, name."""
+        """Threads and what they do: name, native_id, cpu_seconds, at (line of the program). sort_by: cpu, name."""
         if sort_by not in ("cpu", "name"):
             return error("bad_argument", f"sort_by={sort_by!r}; the choices are: cpu, name")
         burnt = process.thread_cpu()
-        rows = [
+        rows: list[dict[str, Any]] = [
             {
                 "name": stack.name,
                 "native_id": stack.native_id,
@@ -308,7 +308,7 @@ class RuntimeDomain(Domain):
 
     @callback
     def hot_functions(self, seconds: int = 1, limit: int = 10) -> Any:
-        """Samples all stacks (80 a second, at most 3 seconds): share of samples, at, for each line of the program seen innermost."""
+        """Samples all stacks for up to 3 seconds: at (line of the program) and its share of the samples."""
         samples = stacks.sample(float(max(1, min(seconds, 3))))
         total = max(1, sum(counter.total() for counter in samples.lines.values()))
         counts: dict[str, int] = {}

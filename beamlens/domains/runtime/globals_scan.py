@@ -7,7 +7,13 @@ from collections import deque
 from types import ModuleType
 from typing import Any
 
-_SIZED = {dict: dict.__len__, list: list.__len__, set: set.__len__, frozenset: frozenset.__len__, deque: deque.__len__}
+_SIZED: dict[type, Any] = {
+    dict: dict.__len__,
+    list: list.__len__,
+    set: set.__len__,
+    frozenset: frozenset.__len__,
+    deque: deque.__len__,
+}
 _LARGEST = 10
 
 

@@ -72,5 +72,3 @@ def _nothing(growing: list[Growing], rate: float, *, complete: bool) -> Evidence
         f"{seen}): memory of extension modules, or objects that are not in containers"
     )
     return Evidence(text=text, cause="container_growth", strength=Strength.EXCLUDES, data={"complete": complete})
-
-

@@ -47,8 +47,8 @@ def find(holder: Holder, executing: set[tuple[str, str]] | None = None) -> Findi
     made = _definition(holder)
     if sites:
         lines = ", ".join(f"{site.place}" for site in sites[:4])
-        opened = {site.opens for site in sites if site.opens is not None}
-        opens = opened.pop() if len(opened) == 1 else None
+        opened = {str(site.opens): site.opens for site in sites if site.opens is not None}
+        opens = next(iter(opened.values())) if len(opened) == 1 else None
         return Finding(made or sites[0].place, exact=False, opens=opens, how=f"{len(sites)} lines add to it: {lines}")
     return Finding(made, exact=False, opens=None, how="where it is made" if made else "no line was found")
 

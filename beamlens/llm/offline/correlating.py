@@ -77,9 +77,7 @@ def _same(first: Candidate, second: Candidate) -> bool:
 def _absorb(groups: list[_Group]) -> list[_Group]:
     left: list[_Group] = []
     for group in groups:
-        owner = next(
-            (g for g in groups if g is not group and _takes(g, group) and not _takes(group, g)), None
-        )
+        owner = next((g for g in groups if g is not group and _takes(g, group) and not _takes(group, g)), None)
         if owner is None:
             left.append(group)
         else:

@@ -91,7 +91,9 @@ def explains(cause: Candidate, symptom: Candidate) -> bool:
     """Whether `cause` accounts for what `symptom` was concluded from: by kind, or at the very same line."""
     if symptom.cause in _EXPLAINS.get(cause.cause, frozenset()):
         return True
-    same_line = cause.place is not None and symptom.place is not None and (
-        (cause.place.file, cause.place.line) == (symptom.place.file, symptom.place.line)
+    same_line = (
+        cause.place is not None
+        and symptom.place is not None
+        and ((cause.place.file, cause.place.line) == (symptom.place.file, symptom.place.line))
     )
     return same_line and cause.conclusive and not (symptom.conclusive and symptom.cause == CauseKind.FAILING_DEPENDENCY)
