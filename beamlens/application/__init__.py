@@ -1,9 +1,9 @@
 """The application: starts an instance, and answers for it."""
 
 from beamlens.application.instance import Beamlens, InstanceStatus
+from beamlens.application.instances import running
 from beamlens.application.lookup import DefaultRegistry
 from beamlens.application.report import Report
-from beamlens.application.instances import running
 from beamlens.application.specs import WatcherSpec
 
 registry = DefaultRegistry(running)

@@ -208,9 +208,11 @@ def _translated(error: Exception) -> Exception:
         return _Retry(LLMError(f"cannot connect: {cause}", kind="connection", retryable=True), None)
     if isinstance(error, anthropic.APIStatusError):
         return _from_status(error)
+    if "authentication method" in str(error):
+        text = f"there is no key: set the environment variable {KEY_VARIABLE}"
+        return LLMError(text, kind="authentication", retryable=False)
     if isinstance(error, anthropic.AnthropicError):
-        kind: LLMErrorKind = "authentication" if "api_key" in str(error) else "invalid_request"
-        return LLMError(_first_line(error), kind=kind, retryable=False)
+        return LLMError(_first_line(error), kind="invalid_request", retryable=False)
     return LLMError(
         f"the answer cannot be read: {type(error).__name__}: {_first_line(error)}", kind="response", retryable=True
     )

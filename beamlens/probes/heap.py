@@ -8,6 +8,7 @@ Between two readings it holds references to containers, for at most some seconds
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import itertools
 import sys
@@ -84,6 +85,7 @@ class Growing:
     Attributes:
         holder: Who holds it.
         type_name: Its type.
+        containers: How many containers of the holder grew; the numbers below are of all of them.
         first: Items at the first reading.
         last: Items at the last one.
         seconds: Between them.
@@ -94,6 +96,7 @@ class Growing:
 
     holder: Holder
     type_name: str
+    containers: int
     first: int
     last: int
     seconds: float
@@ -329,32 +332,69 @@ def find_growing(seconds: float = 2.0, abort: AbortSignal | None = None) -> tupl
     middle = [_SIZED[type(container)](container) for container, _ in walk.containers]
     abort.wait(seconds / 2)
     took = clock.monotonic() - began
-    found = []
+    groups: dict[Holder, _Group] = {}
     for (container, index), before, between in zip(walk.containers, first, middle, strict=True):
         slices.pause()
         after = _SIZED[type(container)](container)
-        if before < between < after and (holder := walk.holder(index)) is not None:
-            found.append(_describe(container, holder, (before, after), took))
+        if after > before and (holder := walk.holder(index)) is not None:
+            group = groups.setdefault(dataclasses.replace(holder, path=""), _Group(holder))
+            group.add(container, before, between, after)
+    found = [group.describe(took) for group in groups.values() if group.steady]
     found.sort(key=lambda growing: -growing.bytes_per_second)
     return found[:20], walk.complete
 
 
-def _describe(container: Any, holder: Holder, counts: tuple[int, int], seconds: float) -> Growing:
-    first, last = counts
+class _Group:
+    """The containers of one holder that grew: one, or many as in a dict of lists."""
+
+    def __init__(self, holder: Holder) -> None:
+        self._holder = holder
+        self._grown: list[tuple[int, Any]] = []
+        self._counts = [0, 0, 0]
+
+    def add(self, container: Any, before: int, between: int, after: int) -> None:
+        self._grown.append((after - before, container))
+        for position, count in enumerate((before, between, after)):
+            self._counts[position] += count
+
+    @property
+    def steady(self) -> bool:
+        """Whether both halves of the time saw growth."""
+        before, between, after = self._counts
+        return before < between < after
+
+    def describe(self, seconds: float) -> Growing:
+        self._grown.sort(key=lambda pair: -pair[0])
+        samples = [_sample(container, grown) for grown, container in self._grown[:10]]
+        items = [item for values, _ in samples for item in values]
+        seen: set[int] = set()
+        size = sum(_deep_size(item, seen) for values, keys in samples for item in (*values, *keys))
+        container = self._grown[0][1]
+        slot = 1.0 if type(container) is bytearray else 100.0 if isinstance(container, (dict, set)) else 8.0
+        return Growing(
+            holder=self._holder,
+            type_name=type(container).__name__,
+            containers=len(self._grown),
+            first=self._counts[0],
+            last=self._counts[2],
+            seconds=seconds,
+            bytes_per_item=size / max(1, len(items)) + slot,
+            contains=tuple(dict.fromkeys(type(item).__qualname__ for item in items)),
+            items=tuple(items),
+        )
+
+
+def _sample(container: Any, grown: int) -> tuple[list[Any], list[Any]]:
+    """Some of the newest values of a container, and their keys."""
     if type(container) is bytearray:
-        return Growing(holder, "bytearray", first, last, seconds, 1.0, (), ())
-    items = list(itertools.islice(_newest(container), max(1, min(50, last - first))))
-    keys = []
-    if isinstance(container, dict):
-        try:
-            keys = list(itertools.islice(reversed(container), len(items)))
-        except RuntimeError:  # changed while we read
-            keys = []
-    seen: set[int] = set()
-    size = sum(_deep_size(item, seen) for item in [*items, *keys]) / max(1, len(items))
-    types_ = tuple(dict.fromkeys(type(item).__qualname__ for item in items))
-    slot = 100.0 if isinstance(container, (dict, set)) else 8.0
-    return Growing(holder, type(container).__name__, first, last, seconds, size + slot, types_, tuple(items))
+        return [], []
+    values = list(itertools.islice(_newest(container), max(1, min(20, grown))))
+    if not isinstance(container, dict):
+        return values, []
+    try:
+        return values, list(itertools.islice(reversed(container), len(values)))
+    except RuntimeError:  # changed while we read
+        return values, []
 
 
 def _newest(container: Any) -> Iterator[Any]:

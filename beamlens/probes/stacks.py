@@ -64,6 +64,63 @@ def look(most_frames: int = 64) -> list[ThreadStack]:
     return found
 
 
+_WAITING_IN = frozenset({"threading", "queue", "selectors", "socket", "ssl", "subprocess", "asyncio.base_events"})
+
+
+@dataclass(slots=True)
+class BurntLines:
+    """Where one thread spent its CPU time.
+
+    Attributes:
+        lines: User frame to seconds.
+        unseen: Seconds that were burnt between two looks that both found the thread waiting.
+    """
+
+    lines: Counter[Frame] = field(default_factory=Counter)
+    unseen: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """All seconds that were burnt."""
+        return sum(self.lines.values()) + self.unseen
+
+
+def sample_burning(
+    native_id: int, seconds: float = 2.0, hz: float = 100.0, abort: AbortSignal | None = None
+) -> BurntLines:
+    """Look at one thread again and again, and charge the CPU time since the last look to the line it stands at.
+
+    A thread can be looked at only when it gives the GIL away, so counting looks alone would blame the line at which it
+    waits for the next piece of work, not the call that kept the GIL. The time decides; a line at which it waits in
+    Python's own code is never charged. Without ``schedstat`` each look counts the same.
+    """
+    abort = abort or AbortSignal()
+    burnt = BurntLines()
+    deadline = clock.monotonic() + seconds
+    before = thread_cpu_seconds(native_id)
+    while clock.monotonic() < deadline and not abort.wait(1.0 / hz):
+        stack = next((stack for stack in look(32) if stack.native_id == native_id), None)
+        if stack is None or stack.place is None:
+            continue
+        now = thread_cpu_seconds(native_id)
+        spent = 1.0 / hz if now is None or before is None else now - before
+        before = now
+        if stack.frames[0].module in _WAITING_IN:
+            burnt.unseen += spent
+        else:
+            burnt.lines[stack.place] += spent  # type: ignore[assignment]
+    return burnt
+
+
+def thread_cpu_seconds(native_id: int) -> float | None:
+    """CPU seconds of a thread, to the nanosecond; ``None`` where the system does not tell."""
+    try:
+        with open(f"/proc/self/task/{native_id}/schedstat", "rb") as file:  # noqa: PTH123 - often, and small
+            return int(file.read().split()[0]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return None
+
+
 @dataclass(slots=True)
 class Samples:
     """Looks over some time.

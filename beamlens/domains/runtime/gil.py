@@ -9,32 +9,31 @@ from beamlens.evidence import CauseKind, Evidence, Place, Strength
 from beamlens.probes import process, stacks
 from beamlens.probes.frames import Frame
 from beamlens.probes.source import line_of
+from beamlens_actors import AbortSignal
 
-_SECONDS = 2.0
+_FIND = 0.6
+_SECONDS = 2.4
 _MOST_OF_IT = 0.6
-_ONE_LINE = 0.4
+_ONE_LINE = 0.5
 
 
 def explain(sensor: SensorState) -> list[Evidence]:
-    """Sample the stacks for two seconds and match them with each thread's CPU time."""
-    before, total_before = process.thread_cpu(), process.read().cpu_seconds
-    samples = stacks.sample(_SECONDS)
-    after, total = process.thread_cpu(), process.read().cpu_seconds - total_before
-    burnt = {native: after.get(native, 0.0) - before.get(native, 0.0) for native in samples.lines}
-    if not burnt or total <= 0 or samples.seconds <= 0:
-        return []
-    hottest = max(burnt, key=lambda native: burnt[native])
-    share = min(1.0, burnt[hottest] / total)
-    function, of_samples = _hot_function(samples.lines[hottest])
-    place, on_line = _hot_line(samples.lines[hottest], function)
-    if share < 0.3 or place is None:
-        return [_nobody(burnt, total)]
+    """Find the thread that burns the processor, then the line that it burns it in; 3 seconds."""
+    thread = _hottest_thread()
+    if thread is None:
+        return [_nobody()]
+    name, native, share = thread
+    burnt = stacks.sample_burning(native, _SECONDS)
+    if not burnt.lines or burnt.total <= 0:
+        return [_nobody()]
+    function = _hot_function(burnt.lines)
+    place, in_line, in_function = _hot_line(burnt.lines, function)
+    of_all = in_function / burnt.total
     text = (
-        f"thread {samples.names[hottest]!r} used {burnt[hottest] / samples.seconds:.0%} of a processor, {share:.0%} of "
-        f"what the process used; {of_samples:.0%} of its samples are in {function[1]}, {on_line:.0%} at {place}: "
-        f"{line_of(place)}"
+        f"thread {name!r} used {share:.0%} of the process's CPU time, {burnt.total / _SECONDS:.0%} of a processor; "
+        f"{of_all:.0%} of it in {function[1]}, {in_line / in_function:.0%} of that at {place}: {line_of(place)}"
     )
-    conclusive = share >= _MOST_OF_IT and of_samples >= _MOST_OF_IT and on_line >= _ONE_LINE
+    conclusive = share >= _MOST_OF_IT and of_all >= _MOST_OF_IT and in_line / in_function >= _ONE_LINE
     return [
         Evidence(
             text=text,
@@ -42,36 +41,57 @@ def explain(sensor: SensorState) -> list[Evidence]:
             strength=Strength.CONCLUSIVE if conclusive else Strength.SUPPORTING,
             place=place,
             data={
-                "thread": samples.names[hottest],
+                "thread": name,
                 "cpu_share": round(share, 3),
-                "function_share": round(of_samples, 3),
-                "line_share": round(on_line, 3),
+                "function_share": round(of_all, 3),
+                "line_share": round(in_line / in_function, 3),
                 "sensor": sensor.name,
             },
         )
     ]
 
 
-def _hot_function(lines: Counter[Frame]) -> tuple[tuple[str, str], float]:
-    functions: Counter[tuple[str, str]] = Counter()
-    for frame, count in lines.items():
-        functions[(frame.file, frame.function.partition(".<locals>.<")[0])] += count
-    (function, count), *_ = functions.most_common(1)
-    return function, count / lines.total()
+def _hottest_thread() -> tuple[str, int, float] | None:
+    """Name, native id and share of the process's CPU time of the busiest thread, if one has a third of it."""
+    threads = {stack.native_id: stack.name for stack in stacks.look(4) if stack.native_id is not None}
+    before = {native: stacks.thread_cpu_seconds(native) for native in threads}
+    total = process.read().cpu_seconds
+    AbortSignal().wait(_FIND)
+    total = process.read().cpu_seconds - total
+    burnt = {
+        native: now - was
+        for native, was in before.items()
+        if was is not None and (now := stacks.thread_cpu_seconds(native)) is not None
+    }
+    if not burnt or total <= 0:
+        return None
+    native = max(burnt, key=lambda key: burnt[key])
+    share = min(1.0, burnt[native] / total)
+    return (threads[native], native, share) if share >= 0.33 else None
 
 
-def _hot_line(lines: Counter[Frame], function: tuple[str, str]) -> tuple[Place | None, float]:
-    """The line of the function that was seen most; a generator expression's line is its function's."""
-    seen: Counter[int] = Counter()
-    for frame, count in lines.items():
-        if (frame.file, frame.function.partition(".<locals>.<")[0]) == function:
-            seen[frame.line] += count
-    if not seen:
-        return None, 0.0
-    (line, count), *_ = seen.most_common(1)
-    return Place(file=function[0], line=line, function=function[1]), count / seen.total()
+def _function_of(frame: Frame) -> tuple[str, str]:
+    """File and function; a generator expression or lambda belongs to the function around it."""
+    return frame.file, frame.function.partition(".<locals>.<")[0]
 
 
-def _nobody(burnt: dict[int, float], total: float) -> Evidence:
-    text = f"no single thread keeps the processor: the busiest of {len(burnt)} used {max(burnt.values()) / total:.0%}"
+def _hot_function(lines: Counter[Frame]) -> tuple[str, str]:
+    seconds: dict[tuple[str, str], float] = {}
+    for frame, spent in lines.items():
+        seconds[_function_of(frame)] = seconds.get(_function_of(frame), 0.0) + spent
+    return max(seconds, key=lambda key: seconds[key])
+
+
+def _hot_line(lines: Counter[Frame], function: tuple[str, str]) -> tuple[Place, float, float]:
+    """The line of the function with most seconds, its seconds, and the function's."""
+    seconds: dict[int, float] = {}
+    for frame, spent in lines.items():
+        if _function_of(frame) == function:
+            seconds[frame.line] = seconds.get(frame.line, 0.0) + spent
+    line = max(seconds, key=lambda number: seconds[number])
+    return Place(file=function[0], line=line, function=function[1]), seconds[line], sum(seconds.values())
+
+
+def _nobody() -> Evidence:
+    text = "no single thread of the program keeps the processor busy"
     return Evidence(text=text, cause=CauseKind.GIL_HOG, strength=Strength.EXCLUDES)

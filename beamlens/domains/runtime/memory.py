@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 from beamlens.detect import SensorState
 from beamlens.domains.runtime import sites
 from beamlens.evidence import CauseKind, Evidence, Strength
@@ -24,33 +22,23 @@ def explain(sensor: SensorState) -> list[Evidence]:
     rate = max(sensor.data.get("rate_per_s", 0.0), 0.01)
     # What is measured while looking is nearer to the truth than what the sensor saw before, but noisy: between them.
     rate = (rate + grown) / 2 if grown > 0 else rate
-    found = [_judge(group, rate) for group in _by_holder(growing)]
+    found = [_judge(one, rate) for one in growing]
     evidence = [piece for piece in found if piece is not None][:3]
     if not evidence:
         evidence.append(_nothing(growing, rate, complete=complete))
     return evidence
 
 
-def _by_holder(growing: list[Growing]) -> list[list[Growing]]:
-    groups: defaultdict[tuple[str, str, str, str], list[Growing]] = defaultdict(list)
-    for one in growing:
-        holder = one.holder
-        groups[(holder.kind, holder.file, holder.owner, holder.name)].append(one)
-    return sorted(groups.values(), key=lambda group: -sum(one.bytes_per_second for one in group))
-
-
-def _judge(group: list[Growing], rate: float) -> Evidence | None:
-    megabytes = sum(one.bytes_per_second for one in group) / 1e6
+def _judge(one: Growing, rate: float) -> Evidence | None:
+    megabytes = one.bytes_per_second / 1e6
     share = megabytes / rate
     if share < _SUPPORTS:
         return None
     executing = stacks.sample(0.5).functions()
-    finding = sites.find(group[0].holder, executing)
-    added = sum(one.added for one in group)
-    first = group[0]
-    what = f"{first.holder.path} ({first.type_name})"
+    finding = sites.find(one.holder, executing)
+    many = f"{one.containers} of its {one.type_name}s" if one.containers > 1 else one.type_name
     text = (
-        f"{what} grew by {added} items in {first.seconds:.1f} s, about {megabytes:.2g} MB/s, "
+        f"{one.holder.path} ({many}) grew by {one.added} items in {one.seconds:.1f} s, about {megabytes:.2g} MB/s, "
         f"{min(share, 1.0):.0%} of the growth of the process's memory ({rate:.2g} MB/s)"
     )
     if finding.place is not None:
@@ -61,7 +49,7 @@ def _judge(group: list[Growing], rate: float) -> Evidence | None:
         cause=CauseKind.MEMORY_LEAK,
         strength=Strength.CONCLUSIVE if conclusive and finding.exact else Strength.SUPPORTING,
         place=finding.place,
-        data={"items": added, "mb_per_s": round(megabytes, 3), "share": round(share, 3), "holder": first.holder.path},
+        data={"items": one.added, "mb_per_s": round(megabytes, 3), "share": round(share, 3), "holder": one.holder.path},
     )
 
 

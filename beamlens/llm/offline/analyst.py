@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from beamlens.llm.client import Completion, Request, ToolCall, ToolOutput
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 Step = tuple[str, Mapping[str, Any]]
 
 _numbers = itertools.count(1)
+_RULES: Mapping[str, Callable[[Mapping[str, Any], Sequence[str]], Sequence[Step]]] = {
+    "watcher": watching.decide,
+    "coordinator": correlating.decide,
+}
 
 
 class OfflineAnalyst:
@@ -37,10 +41,11 @@ class OfflineAnalyst:
         """
         abort.raise_if_aborted()
         succeeded = succeeded_calls(request)
-        if request.facts.get("role") == "coordinator":
-            steps: Sequence[Step] = correlating.decide(request.facts, succeeded)
-        else:
-            steps = watching.decide(request.facts, succeeded)
+        decide = _RULES.get(request.facts.get("role", ""))
+        if decide is None:
+            text = "The offline analyst has rules for watchers and the coordinator only."
+            return Completion(text=text, model=self.model)
+        steps = decide(request.facts, succeeded)
         calls = tuple(ToolCall(f"offline_{next(_numbers)}", name, dict(arguments)) for name, arguments in steps)
         return Completion(tool_calls=calls, stop_reason="tool_use" if calls else "end_turn", model=self.model)
 

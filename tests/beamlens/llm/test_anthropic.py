@@ -1,0 +1,157 @@
+"""The real SDK against a server on loopback."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from beamlens.errors import LLMError
+from beamlens.llm.anthropic import AnthropicClient
+from beamlens.llm.client import Message, Request, Text, ToolCall, ToolOutput, ToolSpec
+from beamlens_actors import Aborted, AbortSignal
+from tests.support.messages_api import MessagesAPI, Reply, error, message, text, tool_use
+
+KEY = "sk-ant-a-key-that-must-not-show"
+TOOLS = (ToolSpec("wait", "Sleeps.", {"type": "object", "properties": {"ms": {"type": "integer"}}}),)
+
+
+@pytest.fixture
+def call():
+    made = []
+
+    def make(api, request=None, abort=None, **options):
+        client = AnthropicClient(api_key=KEY, base_url=api.base_url, initial_delay=0.001, **options)
+        made.append(client)
+        asked = request or Request("You watch.", (Message.user("Look."),), TOOLS, timeout=10.0)
+        return client.complete(asked, abort=abort or AbortSignal())
+
+    yield make
+    for client in made:
+        client.close()
+
+
+def test_a_tool_call_comes_back_with_its_usage_and_model(call):
+    with MessagesAPI(message(tool_use("wait", ms=5), cache_read_input_tokens=7)) as api:
+        completion = call(api)
+    assert completion.tool_calls == (ToolCall("toolu_1", "wait", {"ms": 5}),)
+    assert completion.stop_reason == "tool_use"
+    assert completion.model == "claude-haiku-4-5-20251001"
+    assert (completion.usage.input_tokens, completion.usage.cache_read_tokens) == (100, 7)
+
+
+def test_parallel_tool_calls_keep_their_order(call):
+    with MessagesAPI(message(text("both"), tool_use("a", "t1"), tool_use("b", "t2"))) as api:
+        completion = call(api)
+    assert completion.text == "both"
+    assert [tool_call.name for tool_call in completion.tool_calls] == ["a", "b"]
+
+
+def test_the_request_carries_system_tools_and_the_whole_conversation(call):
+    conversation = (
+        Message.user("Look."),
+        Message("assistant", (Text("I do."), ToolCall("t1", "wait", {"ms": 1}))),
+        Message("user", (ToolOutput("t1", "no such thing", is_error=True),)),
+    )
+    with MessagesAPI(message(text("ok"))) as api:
+        call(api, Request("You watch.", conversation, TOOLS))
+    sent = api.requests[0]
+    assert sent["system"] == [{"type": "text", "text": "You watch.", "cache_control": {"type": "ephemeral"}}]
+    assert sent["tools"][0]["input_schema"] == TOOLS[0].parameters
+    assert sent["messages"][1]["content"][1] == {"type": "tool_use", "id": "t1", "name": "wait", "input": {"ms": 1}}
+    assert sent["messages"][2]["content"][0]["is_error"] is True
+    assert sent["model"] == "claude-haiku-4-5-20251001"
+    assert KEY in " ".join(api.headers[0].values())
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        error(429, "rate_limit_error", "slow down", retry_after="0"),
+        error(529, "overloaded_error", "busy"),
+        error(500, "api_error", "oops"),
+        Reply(drop=True),
+    ],
+    ids=["429", "529", "500", "drop"],
+)
+def test_what_may_pass_is_tried_again(call, failure):
+    with MessagesAPI(failure, message(text("ok"))) as api:
+        assert call(api).text == "ok"
+    assert len(api.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind", "calls"),
+    [
+        (error(429, "rate_limit_error", "slow down", retry_after="0"), "rate_limit", 3),
+        (error(529, "overloaded_error", "busy"), "overloaded", 3),
+        (error(401, "authentication_error", "invalid x-api-key"), "authentication", 1),
+        (error(400, "invalid_request_error", "too long"), "invalid_request", 1),
+    ],
+)
+def test_what_does_not_pass_is_an_error_that_says_how(call, failure, kind, calls):
+    with MessagesAPI(failure) as api, pytest.raises(LLMError) as caught:
+        call(api)
+    assert caught.value.kind == kind
+    assert len(api.requests) == calls
+    assert failure.body["error"]["message"] in str(caught.value)
+    assert KEY not in str(caught.value)
+
+
+def test_a_retry_that_would_pass_the_timeout_is_not_waited_for(call):
+    request = Request("s", (Message.user("u"),), timeout=5.0)
+    with MessagesAPI(error(429, "rate_limit_error", "later", retry_after="3600")) as api:
+        with pytest.raises(LLMError) as caught:
+            call(api, request)
+    assert caught.value.kind == "rate_limit"
+    assert len(api.requests) == 1
+
+
+def test_a_slow_answer_is_a_timeout(call):
+    request = Request("s", (Message.user("u"),), timeout=0.2)
+    with MessagesAPI(Reply(body={}, hold=threading.Event())) as api, pytest.raises(LLMError) as caught:
+        call(api, request)
+    assert caught.value.kind == "timeout"
+
+
+def test_an_answer_that_is_no_json_is_a_response_error(call):
+    with MessagesAPI(Reply(raw=b"<html>")) as api, pytest.raises(LLMError) as caught:
+        call(api)
+    assert caught.value.kind == "response"
+
+
+def test_tool_input_that_is_no_object_comes_through_for_validation_to_refuse(call):
+    block = {"type": "tool_use", "id": "t", "name": "wait", "input": "soon"}
+    with MessagesAPI(message(block)) as api:
+        assert call(api).tool_calls[0].arguments == "soon"
+
+
+def test_an_aborted_call_is_not_sent(call):
+    abort = AbortSignal()
+    abort.abort()
+    with MessagesAPI(message(text("ok"))) as api, pytest.raises(Aborted):
+        call(api, abort=abort)
+    assert api.requests == []
+
+
+def test_without_a_key_the_error_names_it():
+    client = AnthropicClient()
+    with pytest.raises(LLMError) as caught:
+        client.complete(Request("s", (Message.user("u"),)), abort=AbortSignal())
+    client.close()
+    assert caught.value.kind == "authentication"
+    assert not caught.value.retryable
+
+
+@pytest.mark.live
+def test_the_real_model_answers(monkeypatch):
+    import os
+
+    key = os.environ.get("BEAMLENS_LIVE_ANTHROPIC_KEY")
+    if not key:
+        pytest.skip("needs BEAMLENS_LIVE_ANTHROPIC_KEY")
+    client = AnthropicClient(api_key=key)
+    request = Request("Call the tool.", (Message.user("Wait for 5 ms."),), TOOLS)
+    completion = client.complete(request, abort=AbortSignal())
+    client.close()
+    assert completion.tool_calls[0].name == "wait"

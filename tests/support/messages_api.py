@@ -1,0 +1,120 @@
+"""A server on loopback that plays the Messages API from a script, for the real SDK to talk to."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@dataclass
+class Reply:
+    """An HTTP answer."""
+
+    status: int = 200
+    body: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+    raw: bytes | None = None
+    hold: threading.Event | None = None
+    drop: bool = False
+
+
+def message(*content: dict[str, Any], stop_reason: str | None = None, **usage: int) -> Reply:
+    """A message of the model."""
+    calls = any(block["type"] == "tool_use" for block in content)
+    return Reply(
+        body={
+            "id": "msg_1",
+            "type": "message",
+            "role": "assistant",
+            "model": "claude-haiku-4-5-20251001",
+            "content": list(content),
+            "stop_reason": stop_reason or ("tool_use" if calls else "end_turn"),
+            "stop_sequence": None,
+            "usage": {"input_tokens": 100, "output_tokens": 20, **usage},
+        }
+    )
+
+
+def text(words: str) -> dict[str, Any]:
+    """A text block."""
+    return {"type": "text", "text": words}
+
+
+def tool_use(name: str, call_id: str = "toolu_1", **arguments: Any) -> dict[str, Any]:
+    """A tool call."""
+    return {"type": "tool_use", "id": call_id, "name": name, "input": arguments}
+
+
+def error(status: int, kind: str, words: str, **headers: str) -> Reply:
+    """An error as the API words it."""
+    body = {"type": "error", "error": {"type": kind, "message": words}}
+    return Reply(status, body, {name.replace("_", "-"): value for name, value in headers.items()})
+
+
+class MessagesAPI:
+    """The server; answers with its replies in order, the last one again and again."""
+
+    def __init__(self, *replies: Reply) -> None:
+        self._replies = list(replies)
+        self._lock = threading.Lock()
+        self.requests: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        self.arrived = threading.Semaphore(0)
+        api = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                api._answer(self)
+
+            def log_message(self, *_args: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> MessagesAPI:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        for reply in self._replies:
+            if reply.hold is not None:
+                reply.hold.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def _answer(self, handler: BaseHTTPRequestHandler) -> None:
+        body = json.loads(handler.rfile.read(int(handler.headers["content-length"])))
+        with self._lock:
+            reply = self._replies[min(len(self.requests), len(self._replies) - 1)]
+            self.requests.append(body)
+            self.headers.append({name.lower(): value for name, value in handler.headers.items()})
+        self.arrived.release()
+        if reply.hold is not None:
+            reply.hold.wait(30)
+        if reply.drop:
+            handler.close_connection = True
+            handler.connection.close()
+            return
+        data = reply.raw if reply.raw is not None else json.dumps(reply.body).encode()
+        try:
+            handler.send_response(reply.status)
+            handler.send_header("content-type", "application/json")
+            handler.send_header("content-length", str(len(data)))
+            for name, value in reply.headers.items():
+                handler.send_header(name, value)
+            handler.end_headers()
+            handler.wfile.write(data)
+        except OSError:
+            handler.close_connection = True
