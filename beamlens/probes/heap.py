@@ -474,7 +474,10 @@ def _slots(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _is_ours(kind: type, value: Any) -> bool:
-    module = value.__dict__.get("__module__", "") if kind is type else kind.__module__
+    if isinstance(value, type):
+        module = type.__dict__["__dict__"].__get__(value).get("__module__", "")
+    else:
+        module = kind.__module__
     return type(module) is str and is_own_module(module)
 
 

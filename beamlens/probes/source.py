@@ -218,12 +218,16 @@ class _Origin:
         self._visited.add(id(value))
         for part in ast.walk(value):
             if isinstance(part, ast.Call):
-                if opener(part):
+                # A function of the file's own may be called connect or open too: then what it returns tells.
+                if opener(part) and not self._is_own(part):
                     self._found[part.lineno] = Place(file=self._parsed.file, line=part.lineno, function=function)
                     return
                 self._follow_returns(part, depth)
             elif isinstance(part, ast.Name):
                 self._follow_name(part.id, scope, function, depth)
+
+    def _is_own(self, call: ast.Call) -> bool:
+        return any(scope.name == called_name(call) for _function, scope in self._parsed.functions)
 
     def _follow_name(self, name: str, scope: ast.AST, function: str, depth: int) -> None:
         for node in _own_nodes(scope):

@@ -9,7 +9,8 @@ from typing import Any
 from beamlens.domains.domain import Domain
 
 _LUA_KEYWORDS = frozenset(
-    ["and", "break", "do", "else", "elseif", "end", "false", "for", "function", "goto", "if", "in", "local", "nil", "not", "or", "repeat", "return", "then", "true", "until", "while"]
+    {"and", "break", "do", "else", "elseif", "end", "false", "for", "function", "goto", "if", "in", "local", "nil"}
+    | {"not", "or", "repeat", "return", "then", "true", "until", "while"}
 )
 _BAD_ARGUMENTS: tuple[tuple[Any, ...], ...] = ((None,), (-1,), ("[",), ({},), (1e300,), (0, 0, 0, 0, 0, 0))
 
@@ -43,7 +44,7 @@ def _snapshot(domain: Domain) -> list[str]:
         data = domain.snapshot()
     except Exception as error:  # noqa: BLE001 - reported
         return [f"snapshot() raised {type(error).__name__}: {error}"]
-    if not isinstance(data, dict):
+    if type(data) is not dict:
         return [f"snapshot() returned {type(data).__name__}, not a dict"]
     found = _json("snapshot()", data)
     unavailable = data.get("_unavailable", {})
@@ -68,9 +69,11 @@ def _callbacks(domain: Domain) -> list[str]:
             for parameter in inspect.signature(function).parameters.values()
             if parameter.default is inspect.Parameter.empty
         ]
-        for parameter in required:
-            if parameter.annotation not in (int, str, "int", "str"):
-                found.append(f"callback {name}: parameter {parameter.name} must be annotated int or str")
+        found += [
+            f"callback {name}: parameter {parameter.name} must be annotated int or str"
+            for parameter in required
+            if parameter.annotation not in (int, str, "int", "str")
+        ]
         for arguments in ((), *_BAD_ARGUMENTS):
             found += _call(name, function, arguments)
     return found

@@ -21,7 +21,7 @@ def tool(name: str, /, **arguments: Any) -> ToolCall:
     return ToolCall(f"call_{next(_numbers)}", name, arguments)
 
 
-class ScriptExhausted(AssertionError):
+class ScriptExhausted(AssertionError):  # noqa: N818 - as the other errors are named
     """The client was asked more often than its script has answers."""
 
 

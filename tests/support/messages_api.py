@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -55,10 +56,11 @@ def error(status: int, kind: str, words: str, **headers: str) -> Reply:
 
 
 class MessagesAPI:
-    """The server; answers with its replies in order, the last one again and again."""
+    """The server; answers with its replies in order, the last one again and again, or as `respond` decides."""
 
-    def __init__(self, *replies: Reply) -> None:
+    def __init__(self, *replies: Reply, respond: Callable[[dict[str, Any]], Reply] | None = None) -> None:
         self._replies = list(replies)
+        self._respond = respond
         self._lock = threading.Lock()
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
@@ -97,7 +99,10 @@ class MessagesAPI:
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:
         body = json.loads(handler.rfile.read(int(handler.headers["content-length"])))
         with self._lock:
-            reply = self._replies[min(len(self.requests), len(self._replies) - 1)]
+            if self._respond is not None:
+                reply = self._respond(body)
+            else:
+                reply = self._replies[min(len(self.requests), len(self._replies) - 1)]
             self.requests.append(body)
             self.headers.append({name.lower(): value for name, value in handler.headers.items()})
         self.arrived.release()

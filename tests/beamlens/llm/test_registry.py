@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from beamlens.errors import ClientConfigError
-from beamlens.llm.pricing import cost
 from beamlens.llm.client import Usage
+from beamlens.llm.pricing import cost
 from beamlens.llm.registry import ClientRegistry
 from beamlens.testing import ScriptedClient
 

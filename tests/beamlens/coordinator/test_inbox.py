@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from beamlens.coordinator import AlertInbox, Verdict
+from beamlens.coordinator.inbox import AlertsWaiting
+from beamlens.findings import Alert, Snapshot
+from beamlens_actors import Actor
+from beamlens_actors.testing import FakeClock, Probe
+
+
+def alert(kind="memory", severity="warning", watcher="runtime"):
+    return Alert(
+        watcher=watcher,
+        anomaly_type=kind,
+        severity=severity,
+        context="",
+        observation="seen",
+        snapshots=(Snapshot(data={}),),
+        node="n",
+        instance="i",
+        trace_id="0" * 32,
+    )
+
+
+def test_the_same_alert_is_merged_while_one_is_open_and_keeps_the_worst_severity():
+    inbox = AlertInbox()
+    first = alert()
+    assert inbox.offer(first) is Verdict.DELIVERED
+    assert inbox.offer(alert(severity="critical")) is Verdict.MERGED
+    (open_,) = inbox.open_alerts()
+    assert (open_.id, open_.count, open_.severity) == (first.id, 2, "critical")
+    assert inbox.counts() == (2, 0, 1, 0, 1)
+
+
+def test_after_its_acknowledgement_the_same_alert_is_merged_for_the_cooldown_only():
+    with FakeClock() as clock:
+        inbox = AlertInbox()
+        first = alert()
+        inbox.offer(first, cooldown=10.0)
+        inbox.lease()
+        inbox.acknowledge([first.id])
+        clock.advance(9.0)
+        assert inbox.offer(alert(), cooldown=10.0) is Verdict.MERGED
+        assert inbox.offer(alert(severity="critical"), cooldown=10.0) is Verdict.DELIVERED
+        clock.advance(2.0)
+        inbox.acknowledge([inbox.open_alerts()[0].id])
+        clock.advance(11.0)
+        assert inbox.offer(alert()) is Verdict.DELIVERED
+
+
+def test_other_watchers_and_types_are_other_alerts():
+    inbox = AlertInbox()
+    for one in (alert(), alert(kind="threads"), alert(watcher="logger")):
+        assert inbox.offer(one) is Verdict.DELIVERED
+
+
+def test_when_full_the_least_severe_is_dropped_first_and_each_drop_is_told():
+    told = []
+    inbox = AlertInbox(capacity=2, on_change=lambda verdict, one: told.append((verdict.name, one.anomaly_type)))
+    inbox.offer(alert("a", "warning"))
+    inbox.offer(alert("b", "critical"))
+    assert inbox.offer(alert("c", "info")) is Verdict.DROPPED
+    assert inbox.offer(alert("d", "critical")) is Verdict.DELIVERED
+    assert [one.anomaly_type for one in inbox.open_alerts()] == ["b", "d"]
+    assert told == [("DELIVERED", "a"), ("DELIVERED", "b"), ("DROPPED", "c"), ("DROPPED", "a"), ("DELIVERED", "d")]
+
+
+def test_alerts_are_leased_the_most_severe_first_and_only_once():
+    inbox = AlertInbox()
+    for kind, severity in (("a", "info"), ("b", "critical"), ("c", "warning")):
+        inbox.offer(alert(kind, severity))
+    assert [one.anomaly_type for one in inbox.lease()] == ["b", "c", "a"]
+    assert inbox.lease() == []
+
+
+class Owner(Actor):
+    def __init__(self, inbox, probe):
+        super().__init__()
+        self.inbox, self.probe = inbox, probe
+
+    def on_receive(self, message):
+        if isinstance(message, AlertsWaiting):
+            self.probe.tell([one.anomaly_type for one in self.inbox.lease()])
+        if message == "crash":
+            raise RuntimeError("crash")
+
+
+def test_the_owner_is_woken_and_what_a_crashed_one_had_leased_comes_back_to_the_next(caplog):
+    inbox, probe = AlertInbox(), Probe.start()
+    inbox.offer(alert("before"))
+    owner = Owner.options(mailbox=inbox).start(inbox, probe)
+    probe.expect(["before"])
+    inbox.offer(alert("later"))
+    probe.expect(["later"])
+    inbox.acknowledge([inbox.open_alerts()[0].id])
+    owner.tell("crash")
+    owner.join(5)
+    second = Owner.options(mailbox=inbox).start(inbox, probe)
+    probe.expect(["later"])
+    second.stop()
+    probe.stop()
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("offer"), st.integers(0, 5), st.sampled_from(["info", "warning", "critical"])),
+            st.just(("lease",)),
+            st.just(("acknowledge",)),
+        ),
+        max_size=60,
+    )
+)
+def test_the_account_is_exact_whatever_happens(steps):
+    inbox = AlertInbox(capacity=3)
+    leased = []
+    for step in steps:
+        if step[0] == "offer":
+            inbox.offer(alert(str(step[1]), step[2]), cooldown=0.0)
+        elif step[0] == "lease":
+            leased += inbox.lease()
+        elif leased:
+            inbox.acknowledge([leased.pop().id])
+        counts = inbox.counts()
+        assert counts.fired == counts.delivered + counts.merged + counts.dropped + counts.queued
+        assert counts.queued <= 3
+    held = [one.rank for one in inbox.open_alerts()]
+    assert len(held) == len(set(one.identity for one in inbox.open_alerts()))
+
+
+def test_many_threads_lose_no_alert():
+    inbox = AlertInbox(capacity=50)
+    threads = [
+        threading.Thread(target=lambda n=n: [inbox.offer(alert(f"{n % 3}-{k % 40}")) for k in range(200)])
+        for n in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    counts = inbox.counts()
+    assert counts.fired == 1600
+    assert counts.fired == counts.delivered + counts.merged + counts.dropped + counts.queued
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_acknowledging_what_is_gone_changes_nothing(count):
+    inbox = AlertInbox()
+    first = alert()
+    inbox.offer(first)
+    for _ in range(count):
+        inbox.acknowledge([first.id, "unknown"])
+    assert inbox.counts() == (1, 1, 0, 0, 0)
