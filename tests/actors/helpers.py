@@ -9,7 +9,7 @@ LIMIT = 10.0
 """Seconds that nothing here should ever take."""
 
 
-class Refused(Exception):  # noqa: N818
+class Refused(Exception):
     """An expected refusal."""
 
 

@@ -63,7 +63,8 @@ def test_a_burst_of_errors_becomes_an_alert_and_an_insight():
     blinker.signal("beamlens.watcher.alert_fired").connect(on_alert)
     blinker.signal("beamlens.coordinator.insight_produced").connect(on_insight)
     with MessagesAPI(respond=model) as api:
-        clients = [{"name": "m", "provider": "anthropic", "options": {"api_key": "sk-test-key", "base_url": api.base_url}}]
+        options = {"api_key": "sk-test-key", "base_url": api.base_url}
+        clients = [{"name": "m", "provider": "anthropic", "options": options}]
         with Beamlens.start(watchers=["logger"], client_registry={"primary": "m", "clients": clients}) as lens:
             for number in range(400):
                 log.error("charge %d refused, password=hunter2", number)

@@ -11,7 +11,7 @@ LIMIT = 10.0
 """Seconds that nothing here should ever take."""
 
 
-class Boom(Exception):  # noqa: N818
+class Boom(Exception):
     """What workers crash with."""
 
 

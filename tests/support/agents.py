@@ -39,7 +39,8 @@ class Events:
 
         with self._changed:
             if not clock.wait_until(self._changed, lambda: len(found()) >= count, timeout):
-                raise TimeoutError(f"{len(found())} of {count} {name} {metadata}; there were {sorted(set(self.names()))}")
+                seen = sorted(set(self.names()))
+                raise TimeoutError(f"{len(found())} of {count} {name} {metadata}; there were {seen}")
             return found()
 
 

@@ -65,7 +65,9 @@ def main():
         confident += bool(problem and cause and cause["confidence"] == "high")
         confidence = cause["confidence"] if cause else "-"
         what = result.get("fault") or "healthy"
-        print(f"{'WRONG' if problem else 'ok':5} {what:30} {' '.join(arguments):45} {confidence:6} {seconds:5.1f} s {problem}", flush=True)
+        verdict = "WRONG" if problem else "ok"
+        line = " ".join(arguments)
+        print(f"{verdict:5} {what:28} {line:44} {confidence:6} {seconds:5.1f} s {problem}", flush=True)
     print(f"{len(runs) - wrong} of {len(runs)} as they should be; wrong with high confidence: {confident}")
     return 1 if wrong else 0
 

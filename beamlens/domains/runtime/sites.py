@@ -91,7 +91,7 @@ def _without_init(sites: list[Site]) -> list[Site]:
 
 def _shadowed(parsed: source.Parsed, site: Site, holder: Holder) -> bool:
     if not site.place.function:
-        return True  # at import time
+        return holder.module != "__main__"  # at import time, unless it is the program itself
     made = source.definition(parsed, holder.name, attribute=False)
     return made is not None and made.function == site.place.function and made.function != ""
 

@@ -164,7 +164,8 @@ def test_a_client_that_hangs_beyond_its_timeout_is_abandoned_and_the_offline_ana
     client = ScriptedClient([lambda _request: never.wait(30)], repeat_last=True)
     with FakeClock() as clock:
         done = []
-        thread = threading.Thread(target=lambda: done.append(run(client, llm_timeout=1.0, limits=Limits(max_iterations=1))))
+        once = Limits(max_iterations=1)
+        thread = threading.Thread(target=lambda: done.append(run(client, llm_timeout=1.0, limits=once)))
         thread.start()
         for _ in range(3):
             client.wait_for_calls(len(client.requests) or 1)

@@ -130,7 +130,7 @@ def test_the_account_is_exact_whatever_happens(steps):
         assert counts.fired == counts.delivered + counts.merged + counts.dropped + counts.queued
         assert counts.queued <= 3
     held = [one.rank for one in inbox.open_alerts()]
-    assert len(held) == len(set(one.identity for one in inbox.open_alerts()))
+    assert len(held) == len({one.identity for one in inbox.open_alerts()})
 
 
 def test_many_threads_lose_no_alert():

@@ -100,9 +100,9 @@ def test_what_does_not_pass_is_an_error_that_says_how(call, failure, kind, calls
 
 def test_a_retry_that_would_pass_the_timeout_is_not_waited_for(call):
     request = Request("s", (Message.user("u"),), timeout=5.0)
-    with MessagesAPI(error(429, "rate_limit_error", "later", retry_after="3600")) as api:
-        with pytest.raises(LLMError) as caught:
-            call(api, request)
+    later = error(429, "rate_limit_error", "later", retry_after="3600")
+    with MessagesAPI(later) as api, pytest.raises(LLMError) as caught:
+        call(api, request)
     assert caught.value.kind == "rate_limit"
     assert len(api.requests) == 1
 
