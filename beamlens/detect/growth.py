@@ -99,7 +99,7 @@ class Growth:
         data = {"grown": grown, "seconds": seconds, "rate_per_s": rate, "value": values[-1]}
         unit = f" {self._unit}" if self._unit else ""
         reason = (
-            f"{self._what} grew steadily from {values[0]:.6g} to {values[-1]:.6g}{unit} in {seconds:.0f} s "
+            f"{self._what} grew steadily from {values[0]:.4g} to {values[-1]:.4g}{unit} in {seconds:.0f} s "
             f"({rate:.3g}{unit}/s)"
         )
         severity: Severity = "warning"

@@ -1,4 +1,4 @@
-"""How long a thread waits for the GIL: a ticker thread that sleeps 10 ms and records how late it wakes.
+"""How long a thread waits for the GIL: a ticker thread that sleeps 20 ms and records how late it wakes.
 
 Late is not yet the GIL: on a busy machine the thread waits for a processor. Linux counts that wait for each thread
 (``schedstat``, the second field: nanoseconds in the run queue), so it is taken off. A hypervisor that steals time, and
@@ -20,7 +20,7 @@ import psutil
 
 from beamlens_actors.backends.threads import spawn
 
-_TICK = 0.010
+_TICK = 0.020
 _WORTH_A_READ = 0.001
 _SPAN = 3.0
 _CPU_STAT = Path("/sys/fs/cgroup/cpu.stat")
@@ -35,8 +35,8 @@ class GilReading:
         lateness_ms: Median lateness of a wake-up.
         p95_ms: 95th percentile.
         max_ms: The worst.
-        wait_share: Share of the time in which the ticker waited for the GIL, 0 to 1: 0.33 under one busy Python
-            thread (it waits the switch interval of 5 ms for each 10 ms of sleep), near 1 under a C call that keeps it.
+        wait_share: Share of the time in which the ticker waited for the GIL, 0 to 1: about 0.3 under one busy Python
+            thread (it waits the switch interval of 5 ms, twice, for each 20 ms of sleep), near 1 under a C call that keeps it.
         cpu_cores: Cores that this process used, as a mean.
         elsewhere_share: Share of the time that it was late for other reasons: run queue, steal, throttling.
     """

@@ -113,12 +113,38 @@ def _make_tap(
     busy = _busy
 
     def call_handlers(self: logging.Logger, record: logging.LogRecord) -> None:
-        # A __str__ that logs while its record is being formatted comes here again.
-        if not busy.now and record.name[:8] != "beamlens":
+        # One function, since each call costs: this runs at every log call of the host. A __str__ that logs while its
+        # record is being formatted comes here again, hence `busy`.
+        if record.name[:8] != "beamlens" and not busy.now:
             busy.now = True
             try:
-                if _sinks or record.exc_info:
-                    _hand_over(record)
+                error = exception = None
+                if record.exc_info:
+                    error, exception = _exception_of(record)
+                sinks = _sinks if error is None else (*_sinks, *_error_sinks)
+                if sinks:
+                    try:
+                        message = record.msg
+                        text = message if type(message) is str else str(message)
+                        if record.args:
+                            text = text % record.args
+                    except Exception as failure:  # noqa: BLE001 - a wrong format string, a __str__ that fails
+                        text = f"{str(record.msg)[:_MOST_PATH]} [not formatted: {type(failure).__name__}]"
+                    fields = (
+                        record.created,
+                        record.levelno,
+                        record.name,
+                        text if len(text) <= _MOST_TEXT else text[:_MOST_TEXT],
+                        record.pathname,
+                        record.lineno,
+                        record.funcName or "",
+                        exception,
+                    )
+                    for sink in sinks:
+                        try:
+                            sink(fields, error)
+                        except Exception:  # noqa: BLE001 - one sink's trouble is not the next one's
+                            pass
             except Exception:  # noqa: BLE001 - the host's log call must not fail
                 pass
             finally:
@@ -129,30 +155,8 @@ def _make_tap(
     return call_handlers
 
 
-def _hand_over(record: logging.LogRecord) -> None:
-    error = exception = None
+def _exception_of(record: logging.LogRecord) -> tuple[BaseException | None, ExceptionText | None]:
     info = record.exc_info
-    if info and info[1] is not None:
-        error = info[1]
-        exception = describe(error, info[2])
-    try:
-        text = record.getMessage()
-    except Exception as failure:  # noqa: BLE001 - a wrong format string, a __str__ that fails
-        text = f"{str(record.msg)[:_MOST_PATH]} [not formatted: {type(failure).__name__}]"
-    if len(text) > _MOST_TEXT:
-        text = text[:_MOST_TEXT]
-    fields = (
-        record.created,
-        record.levelno,
-        record.name,
-        text,
-        record.pathname,
-        record.lineno,
-        record.funcName or "",
-        exception,
-    )
-    for sink in _sinks if error is None else (*_sinks, *_error_sinks):
-        try:
-            sink(fields, error)
-        except Exception:  # noqa: BLE001 - one sink's trouble is not the next one's
-            pass
+    if not info or info[1] is None:
+        return None, None
+    return info[1], describe(info[1], info[2])

@@ -28,12 +28,11 @@ class Rates:
             time: When, in seconds since the epoch; now by default.
         """
         second = int(clock.time() if time is None else time)
-        key = (second, what)
-        counter = self._counts.get(key)
-        if counter is None:
-            counter = self._counts.setdefault(key, itertools.count())
+        try:
+            next(self._counts[second, what])
+        except KeyError:
+            next(self._counts.setdefault((second, what), itertools.count()))
             self._forget(what, second)
-        next(counter)
 
     def _forget(self, what: Hashable, second: int) -> None:
         before = self._latest.get(what, second - _KEPT)

@@ -6,6 +6,7 @@ import ast
 import functools
 import linecache
 import sys
+import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,8 +106,15 @@ def user_files() -> list[str]:
 
 
 def line_of(place: Place) -> str:
-    """The line's text, stripped."""
-    return linecache.getline(place.file, place.line).strip()
+    """The line's code: stripped, without a comment."""
+    line = linecache.getline(place.file, place.line).strip()
+    try:
+        for token in tokenize.generate_tokens(iter([line]).__next__):
+            if token.type == tokenize.COMMENT:
+                return line[: token.start[1]].rstrip()
+    except (tokenize.TokenError, SyntaxError, StopIteration):
+        pass  # the line is only a part of a statement
+    return line
 
 
 class _Body(ast.NodeVisitor):

@@ -15,6 +15,7 @@ WINDOW = 60
 _MOST_LOGGERS = 500
 
 TOTAL, ERRORS, WARNINGS = "total", "errors", "warnings"
+_WARNING, _ERROR = logging.WARNING, logging.ERROR
 
 
 class LogRecorder:
@@ -42,11 +43,13 @@ class LogRecorder:
         self._ring.append(fields)
         created, level = fields[0], fields[1]
         self.rates.add(TOTAL, created)
-        if level >= logging.ERROR:
+        if level < _WARNING:
+            return
+        if level >= _ERROR:
             self.rates.add(ERRORS, created)
             if fields[2] in self._error_loggers or len(self._error_loggers) < _MOST_LOGGERS:
                 self._error_loggers[fields[2]] = created
-        elif level >= logging.WARNING:
+        else:
             self.rates.add(WARNINGS, created)
 
     def records(self) -> list[LogText]:

@@ -115,9 +115,12 @@ def test_a_sink_that_raises_harms_neither_host_nor_other_sinks(tapped, log):
         raise RuntimeError
 
     logtap.add(broken)
+    later = []
+    logtap.add(sink := lambda fields, _error: later.append(fields))
     log.info("x")
     logtap.remove(broken)
-    assert len(tapped) == 1
+    logtap.remove(sink)
+    assert len(tapped) == len(later) == 1
 
 
 def test_the_last_sink_puts_the_method_back():

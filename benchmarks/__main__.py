@@ -1,0 +1,32 @@
+"""`python -m benchmarks [log-call] [footprint] [--rounds N]`."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+
+from benchmarks import footprint, log_call
+
+SUITES = {"log-call": log_call.run, "footprint": footprint.run}
+
+
+def main() -> int:
+    """Run the chosen suites, all by default."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"one of {', '.join(SUITES)}; all by default")
+    parser.add_argument("--rounds", type=int, default=5, help="processes for each variant (default 5)")
+    options = parser.parse_args()
+    unknown = [name for name in options.suites if name not in SUITES]
+    if unknown:
+        parser.error(f"there is no suite {unknown[0]!r}; the suites are: {', '.join(SUITES)}")
+    if options.rounds < 1:
+        parser.error("--rounds must be at least 1")
+    print(f"CPython {platform.python_version()}, {platform.machine()}; median (least to most)")
+    for name in options.suites or SUITES:
+        SUITES[name](options.rounds)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,31 @@
+"""Longer runs, each in a virtual environment of its own."""
+
+import shutil
+
+import nox
+
+nox.options.sessions = ["tests"]
+PYTHONS = ["3.11", "3.12", "3.13"]
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """The tests, on every CPython that is installed."""
+    if isinstance(session.python, str) and shutil.which(f"python{session.python}") is None:
+        session.skip(f"python{session.python} is not installed")
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def scenarios(session: nox.Session) -> None:
+    """The demo over all faults, ten seeds each, and twenty healthy runs; about 25 minutes."""
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "tests.support.demo_matrix", *session.posargs)
+
+
+@nox.session
+def benchmarks(session: nox.Session) -> None:
+    """Every performance claim, beside its peers."""
+    session.install("-e", ".[bench,test]")
+    session.run("python", "-m", "benchmarks", *session.posargs)
