@@ -36,7 +36,8 @@ class GilReading:
         p95_ms: 95th percentile.
         max_ms: The worst.
         wait_share: Share of the time in which the ticker waited for the GIL, 0 to 1: about 0.3 under one busy Python
-            thread (it waits the switch interval of 5 ms, twice, for each 20 ms of sleep), near 1 under a C call that keeps it.
+            thread (it waits the switch interval of 5 ms, twice, for each 20 ms of sleep), near 1 under a C call that
+            keeps it.
         cpu_cores: Cores that this process used, as a mean.
         elsewhere_share: Share of the time that it was late for other reasons: run queue, steal, throttling.
     """

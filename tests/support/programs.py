@@ -167,6 +167,24 @@ THREADS = {
     """,
 }
 
+SOCKETS_HELD_BY_THREADS = """
+    import socket, threading
+    HELD = set()
+    READY = threading.Event()
+    def one():
+        with socket.socket() as connection:
+            HELD.add(connection)
+            READY.wait()  # here
+    def work(stop):
+        started = []
+        while not stop.wait(0.05):
+            started.append(threading.Thread(target=one, daemon=True))
+            started[-1].start()
+        READY.set()
+        for thread in started:
+            thread.join()
+"""
+
 GIL = {
     "a python loop": """
         def score(rows):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from beamlens.detect import SensorState
-from beamlens.domains.runtime import sites
+from beamlens.domains.runtime import sites, threads
 from beamlens.evidence import CauseKind, Evidence, Place, Strength
 from beamlens.probes import descriptors, heap, source, stacks
 from beamlens.probes.heap import Growing
@@ -11,21 +13,39 @@ from beamlens.probes.source import line_of
 
 _WATCH = 2.5
 _EXPLAINS = 0.5
+_HELD_BY_THREADS = 0.4
 
 
 def explain(sensor: SensorState) -> list[Evidence]:
     """Compare the open descriptors before and after 2.5 seconds, and find who holds the new ones."""
-    before = descriptors.targets()
+    before, threads_before = descriptors.targets(), len(stacks.look(1))
     if not before:
         return []
     growing, _complete = heap.find_growing(_WATCH)
     after = descriptors.targets()
+    new_threads = len(stacks.look(1)) - threads_before
     new = {number: target for number, target in after.items() if before.get(number) != target}
     if not new:
         return [_stopped()]
     held = _held(growing, new)
-    evidence = held or _opened_by_nobody_else(new)
-    return evidence or [_unknown(new, sensor)]
+    evidence = held or _opened_by_nobody_else(new) or [_unknown(new, sensor)]
+    if new_threads >= _HELD_BY_THREADS * len(new):
+        return _held_by_threads(evidence, new_threads, sensor)
+    return evidence
+
+
+def _held_by_threads(evidence: list[Evidence], new_threads: int, sensor: SensorState) -> list[Evidence]:
+    """Threads came with the descriptors: each holds one while it waits, so the question is why they wait."""
+    doubtful = [
+        piece.model_copy(
+            update={
+                "strength": Strength.SUPPORTING,
+                "text": f"{piece.text}; but {new_threads} threads were started in the same time, and may hold them",
+            }
+        )
+        for piece in evidence
+    ]
+    return [*threads.explain(dataclasses.replace(sensor, data={"grown": float(new_threads)})), *doubtful]
 
 
 def _held(growing: list[Growing], new: dict[int, str]) -> list[Evidence]:

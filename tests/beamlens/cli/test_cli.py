@@ -136,7 +136,8 @@ def test_the_report_goes_to_a_file_as_json(tmp_path):
 
 
 def test_the_programs_threads_are_waited_for_before_the_report(tmp_path):
-    path = program(tmp_path, "import threading, time\nthreading.Timer(0.3, lambda: print('last', flush=True)).start()\n")
+    source = "import threading\nthreading.Timer(0.3, lambda: print('last', flush=True)).start()\n"
+    path = program(tmp_path, source)
     done = beamlens("run", "--", path)
     assert done.stdout == "last\n"
     assert "Beamlens report" in done.stderr

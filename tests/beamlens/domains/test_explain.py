@@ -114,6 +114,13 @@ def test_the_line_at_which_threads_pile_up_is_named(start, shape):
     assert best.strength is Strength.CONCLUSIVE
 
 
+def test_descriptors_that_waiting_threads_hold_are_not_blamed_on_who_opens_them(start):
+    file, line = start(programs.SOCKETS_HELD_BY_THREADS)
+    pieces = descriptors.explain(sensor("descriptor_growth"))
+    (best,) = [piece for piece in pieces if piece.strength is Strength.CONCLUSIVE]
+    assert (best.cause, best.place.file, best.place.line) == ("thread_pile_up", file, line), pieces
+
+
 @pytest.mark.parametrize("shape", programs.GIL)
 def test_the_line_that_keeps_the_gil_is_named(start, shape):
     file, line = start(programs.GIL[shape])
