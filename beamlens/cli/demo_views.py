@@ -102,13 +102,14 @@ class LiveView(View):
         from rich.console import Console
         from rich.live import Live
 
-        self._console = Console()
-        self._live = Live(console=self._console, refresh_per_second=4, get_renderable=self._render)
         self._lens: Any = None
         self._lines: deque[tuple[str, str]] = deque(maxlen=6)
         self._states: dict[str, tuple[str, str]] = {}
         self._lock = threading.Lock()
         self._fault = "none yet"
+        self._console = Console()
+        # Last: it renders at once.
+        self._live = Live(console=self._console, refresh_per_second=4, get_renderable=self._render)
 
     def __enter__(self) -> Self:
         self._live.__enter__()

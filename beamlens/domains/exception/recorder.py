@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import threading
 from collections import deque
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from beamlens_actors import clock
 
 RING = 500
 WINDOW = 300
-_SAME_WITHIN = 10.0
+_MARK = "__beamlens_seen__"
 
 Kind = Literal["error", "exit", "throw"]
 KINDS: tuple[Kind, ...] = ("error", "exit", "throw")
@@ -63,9 +64,6 @@ class ExceptionRecorder:
         self.since: float | None = None
         self._ring: deque[Recorded] = deque(maxlen=ring)
         self._ids = itertools.count(1)
-        # To tell an exception that is logged and then ends its thread from two. Numbers, not objects; an id may be
-        # used again, hence type and message beside it and the short time.
-        self._seen: deque[tuple[int, str, str, float]] = deque(maxlen=64)
 
     def install(self) -> None:
         """Begin to record."""
@@ -93,9 +91,7 @@ class ExceptionRecorder:
 
     def _keep(self, error: BaseException, text: ExceptionText, kind: Kind, level: str, thread: str) -> None:
         now = clock.time()
-        mark = (id(error), text.type, text.message[:100])
-        seen = any(entry[:3] == mark and now - entry[3] < _SAME_WITHIN for entry in self._seen.copy())
-        self._seen.append((*mark, now))
+        seen = _seen_before(error)
         if seen and kind == "error":
             return  # logged by several layers
         self._ring.append(Recorded(str(next(self._ids)), now, kind, level, thread, text, text.place))
@@ -106,3 +102,18 @@ class ExceptionRecorder:
     def recorded(self) -> list[Recorded]:
         """The ring, newest first."""
         return list(reversed(self._ring.copy()))
+
+
+def _seen_before(error: BaseException) -> bool:
+    """Whether this very exception was taken already, by another layer that logged it or a hook; marks it.
+
+    An exception cannot be kept, most cannot be referenced weakly, and its ``id`` is used again as soon as it is gone:
+    a burst of equal ones would look like one. So it carries a mark, of this process, since exceptions are pickled too.
+    """
+    try:
+        if vars(error).get(_MARK) == os.getpid():
+            return True
+        vars(error)[_MARK] = os.getpid()
+    except TypeError:  # no attributes
+        pass
+    return False

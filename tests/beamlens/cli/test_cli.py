@@ -188,5 +188,28 @@ def test_ctrl_c_ends_the_demo_in_order_within_a_moment():
     assert time.monotonic() - began < 10  # a second on a free machine
 
 
+def test_the_demo_on_a_terminal_shows_tree_watchers_and_the_cause():
+    import pty
+
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.environ.update(TERM="xterm-256color", COLUMNS="120", LINES="50")
+        os.execv(sys.executable, [sys.executable, "-m", "beamlens", "demo", "--fault", "failing-dependency"])
+    shown = b""
+    while True:
+        try:
+            part = os.read(terminal, 65_536)
+        except OSError:  # it has ended
+            break
+        if not part:
+            break
+        shown += part
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    text = shown.decode(errors="replace")
+    for words in ("Beamlens.Supervisor", "waiting, sensors awake", "alert logger/error_burst", "cause (high confidence)"):
+        assert words in text
+
+
 def test_text_from_the_host_cannot_drive_the_terminal():
     assert safe("a\x1b[2Jb\nc\x07") == "a\\x1b[2Jb\nc\\x07"

@@ -77,6 +77,12 @@ def test_one_exception_that_is_logged_by_two_layers_and_ends_its_thread_is_one(d
     assert [row["kind"] for row in domain.recent()] == ["exit", "error"]
 
 
+def test_equal_exceptions_one_after_the_other_are_not_taken_for_one(domain):
+    for _ in range(50):
+        handle(1)
+    assert domain.snapshot()["total_5m"] == 50
+
+
 def test_the_stack_is_kept_as_text_and_found_by_id(domain):
     try:
         try:
