@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+GRACE = 0.2
+"""Seconds that work which was aborted gets to return by itself; then its thread is abandoned."""
+
 
 class Supervised(Generic[T]):
     """A call that runs in a task of its own.
@@ -30,7 +33,7 @@ class Supervised(Generic[T]):
         self.began = clock.monotonic()
         self._woken = threading.Event()
         self._error: BaseException | None = None
-        self._task: Task[T | None] = tasks.run_nolink(self._call, fn, name=name, shutdown="brutal_kill")
+        self._task: Task[T | None] = tasks.run_nolink(self._call, fn, name=name, shutdown=GRACE)
         self._task.add_done_callback(lambda _task: self._woken.set())
 
     def _call(self, fn: Callable[[], T]) -> T | None:
@@ -61,8 +64,10 @@ class Supervised(Generic[T]):
             take_back()
         ended = self._task.poll()
         if ended is None:
+            if abort.aborted:
+                self._task.shutdown(GRACE)
+                raise Aborted(abort.reason)
             self._task.shutdown("brutal_kill")
-            abort.raise_if_aborted()
             raise TimeoutError(f"gave up after {timeout:g} s")
         value: Any = ended.get()
         if self._error is not None:

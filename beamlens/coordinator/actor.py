@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from beamlens.agent import AgentLoop, Limits, RunOutcome
+from beamlens.agent.supervised import GRACE
 from beamlens.coordinator.board import Board
 from beamlens.coordinator.inbox import AlertInbox, AlertsWaiting
 from beamlens.coordinator.prompt import SYSTEM, opening
@@ -174,7 +175,7 @@ class CoordinatorActor(Actor):
         text = opening(alerts, [insight.summary for insight in self._insights.all()[-5:]])
         try:
             task = self._services.loop_tasks().run_nolink(
-                loop.run, text, name="coordinator:run", shutdown="brutal_kill"
+                loop.run, text, name="coordinator:run", shutdown=GRACE
             )
         except (ActorError, SupervisionError):
             clock.call_later(1.0, lambda: self._tell(_RunEnded(number, None)))

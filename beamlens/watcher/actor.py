@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from beamlens.agent.supervised import GRACE
 from beamlens.findings import AgentStatus, Investigation, StatusRequest
 from beamlens.lua import Sandbox
 from beamlens.watcher.look import Look, LookEnded
@@ -183,7 +184,7 @@ class WatcherActor(Actor):
             self._tell(ended(result.value if result.ok else None))
 
         try:
-            task = self._services.loop_tasks().run_nolink(fn, name=f"{self._name}:{what}", shutdown="brutal_kill")
+            task = self._services.loop_tasks().run_nolink(fn, name=f"{self._name}:{what}", shutdown=GRACE)
         except (ActorError, SupervisionError):
             clock.call_later(_REPAIR_AFTER, lambda: self._tell(ended(None)))
         else:
