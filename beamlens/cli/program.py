@@ -7,9 +7,8 @@ import os
 import runpy
 import signal
 import sys
-import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -33,26 +32,11 @@ class Program:
         """A module; its file becomes ``sys.argv[0]``."""
         return cls(name, (name, *arguments), is_module=True)
 
-    def run(self, at_end: Callable[[], object]) -> int:
-        """Run it; returns its exit code, below 0 the signal that ended it.
-
-        Args:
-            at_end: Is called once, after the program's own threads have ended, as Python waits for them.
-        """
+    def run(self) -> int:
+        """Run it; returns its exit code, below 0 the signal that ended it. Its threads may go on."""
         sys.argv = list(self.argv)
         # As with `python`: the script's folder is first; with -m the working directory.
         sys.path[0] = os.getcwd() if self.is_module else os.path.dirname(os.path.realpath(self.name))  # noqa: PTH109, PTH120
-        code = 1
-        try:
-            code = self._guarded()
-            _join_threads()
-        except KeyboardInterrupt:
-            code = -signal.SIGINT
-        finally:
-            at_end()
-        return code
-
-    def _guarded(self) -> int:
         try:
             self._execute()
         except SystemExit as end:
@@ -112,10 +96,3 @@ def _without_ours(found: TracebackType | None) -> TracebackType | None:
     while found is not None and found.tb_frame.f_code.co_filename in skipped:
         found = found.tb_next
     return found
-
-
-def _join_threads() -> None:
-    main = threading.main_thread()
-    for thread in threading.enumerate():
-        if thread is not main and not thread.daemon:
-            thread.join()

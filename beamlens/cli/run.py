@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import json
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +16,7 @@ import click
 from beamlens.cli.text import safe
 
 if TYPE_CHECKING:
-    from beamlens.application import Beamlens
+    from beamlens.application import Beamlens, Report
     from beamlens.cli.program import Program
 
 DEFAULT_WATCHERS = "runtime,logger,exception"
@@ -59,8 +62,13 @@ def run(ctx: click.Context, *, watchers: str | None, report_file: str | None, as
     if report_file is not None and not Path(report_file).resolve().parent.is_dir():
         raise click.UsageError(f"there is no folder for the report {report_file!r}")
     watch = _Watch(_start(watchers), report_file, as_json=as_json)
-    code = program.run(at_end=watch.end)
-    _exit_as(code)
+    # At exit: after the program's own handlers, and after its threads, for which Python waits before.
+    atexit.register(watch.end)
+    code = program.run()
+    if code < 0:
+        # Ended by a signal, as by Ctrl-C: who waits for us must see that, not a number.
+        watch.signal = -code
+    sys.exit(abs(code))
 
 
 def _program(words: list[str]) -> Program:
@@ -93,17 +101,18 @@ class _Watch:
     """Prints what is found while the program runs, and the report at its end."""
 
     def __init__(self, lens: Beamlens, report_file: str | None, *, as_json: bool) -> None:
-        from beamlens.telemetry import signal
+        from beamlens.telemetry import signal as event
 
         self._lens = lens
         self._file = report_file
         self._as_json = as_json
         self._pid = os.getpid()
+        self.signal: int | None = None
         # They are printed here, so that the last resort of `logging` need not; the program's own handlers get them.
         logging.getLogger("beamlens.alerts").addHandler(logging.NullHandler())
         if lens.running:
-            signal("watcher.alert_fired").connect(self._alert)
-            signal("coordinator.insight_produced").connect(self._insight)
+            event("watcher.alert_fired").connect(self._alert)
+            event("coordinator.insight_produced").connect(self._insight)
 
     def _alert(self, _sender: str, *, alert: Any, **_metadata: Any) -> None:
         self._say(f"beamlens: alert [{alert.severity}] {alert.watcher}/{alert.anomaly_type}: {alert.summary}")
@@ -118,17 +127,20 @@ class _Watch:
             pass
 
     def end(self) -> None:
-        """Report and stop; not in a forked child of the program's."""
-        if os.getpid() != self._pid or not self._lens.running:
+        """Report, stop, and end by the signal that ended the program; not in a forked child of the program's."""
+        if os.getpid() != self._pid:
             return
-        report = self._lens.report()
-        self._lens.stop(1.0)
-        if self._as_json:
-            import json
+        if self._lens.running:
+            report = self._lens.report()
+            self._lens.stop(1.0)
+            self._publish(report)
+        if self.signal is not None:
+            signal.signal(self.signal, signal.SIG_DFL)
+            _flush()
+            os.kill(os.getpid(), self.signal)
 
-            text = json.dumps(report.to_dict())
-        else:
-            text = str(report)
+    def _publish(self, report: Report) -> None:
+        text = json.dumps(report.to_dict()) if self._as_json else str(report)
         if self._file is None:
             self._say(text)
             return
@@ -137,18 +149,6 @@ class _Watch:
         except OSError as error:
             self._say(f"beamlens: the report could not be written: {error}")
             self._say(text)
-
-
-def _exit_as(code: int) -> None:
-    """End as the program did."""
-    if code < 0:
-        import signal
-
-        # Ended by a signal, as by Ctrl-C: who waits for us must see that, not a number.
-        signal.signal(-code, signal.SIG_DFL)
-        _flush()
-        os.kill(os.getpid(), -code)
-    sys.exit(code)
 
 
 def _flush() -> None:

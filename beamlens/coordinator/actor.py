@@ -174,9 +174,7 @@ class CoordinatorActor(Actor):
         self._model = lambda: loop.model
         text = opening(alerts, [insight.summary for insight in self._insights.all()[-5:]])
         try:
-            task = self._services.loop_tasks().run_nolink(
-                loop.run, text, name="coordinator:run", shutdown=GRACE
-            )
+            task = self._services.loop_tasks().run_nolink(loop.run, text, name="coordinator:run", shutdown=GRACE)
         except (ActorError, SupervisionError):
             clock.call_later(1.0, lambda: self._tell(_RunEnded(number, None)))
             return

@@ -193,12 +193,8 @@ class Walk:
         for ident, frame in list(sys._current_frames().items()):  # noqa: SLF001 - the only way to it
             current: types.FrameType | None = frame if ident != own else None
             while current is not None:
-                module = str(current.f_globals.get("__name__", ""))
-                code = current.f_code
-                if not is_own_module(module) and not is_standard_file(code.co_filename) and code.co_name != "<module>":
-                    for variable, value in list(current.f_locals.items()):
-                        about = (module, code.co_filename, code.co_qualname)
-                        yield value, _Node(-1, variable, "local", None, about)
+                # Python's own frames too: asyncio keeps the task that it runs in a variable.
+                yield from _locals_of(current, -1)
                 current = current.f_back
             self._slices.pause()
         for thread in threading.enumerate():
@@ -214,6 +210,10 @@ class Walk:
                 self._push(item, _Node(index, "[...]", "item", kind), depth)
         elif kind is types.FunctionType:
             self._expand_function(value, index, depth)
+        elif kind in _SUSPENDED:
+            frame = getattr(value, _SUSPENDED[kind])
+            for item, node in () if frame is None else _locals_of(frame, index):
+                self._push(item, node, depth)
         elif isinstance(value, type):
             self._expand_class(value, index, depth)
         else:
@@ -288,6 +288,24 @@ class Walk:
                 fallback = fallback or found
             index = node.parent
         return fallback
+
+
+_SUSPENDED: dict[type, str] = {
+    types.CoroutineType: "cr_frame",
+    types.GeneratorType: "gi_frame",
+    types.AsyncGeneratorType: "ag_frame",
+}
+
+
+def _locals_of(frame: types.FrameType, parent: int) -> Iterator[tuple[Any, _Node]]:
+    """The variables of a function that runs or is suspended; a module's are found with the module."""
+    module = str(frame.f_globals.get("__name__", ""))
+    code = frame.f_code
+    if is_own_module(module) or code.co_name == "<module>":
+        return
+    about = (module, code.co_filename, code.co_qualname)
+    for variable, value in list(frame.f_locals.items()):
+        yield value, _Node(parent, variable, "local", None, about)
 
 
 def _holder_of(node: _Node, labels: list[str]) -> Holder | None:

@@ -84,6 +84,22 @@ MEMORY = {
                 number += 1
                 MAILER.send("m" * 20_000 + str(number))
     """,
+    "attribute in a coroutine": """
+        import asyncio
+        class Server:
+            def __init__(self):
+                self.sessions = {}
+            async def handle(self, number):
+                self.sessions[number] = "s" * 20_000 + str(number)  # here
+        async def serve(stop):
+            server, number = Server(), 0
+            while not stop.is_set():
+                number += 1
+                await server.handle(number)
+                await asyncio.sleep(0.01)
+        def work(stop):
+            asyncio.run(serve(stop))
+    """,
     "class attribute": """
         class Registry:
             known = set()

@@ -143,6 +143,18 @@ def test_the_programs_threads_are_waited_for_before_the_report(tmp_path):
     assert "Beamlens report" in done.stderr
 
 
+def test_a_thread_pool_that_the_program_left_open_ends_with_it(tmp_path):
+    source = (
+        "import atexit, concurrent.futures\n"
+        "atexit.register(print, 'at exit', flush=True)\n"
+        "pool = concurrent.futures.ThreadPoolExecutor(2)\n"
+        "print(pool.submit(lambda: 5).result(), flush=True)\n"
+    )
+    done = beamlens("run", "--", program(tmp_path, source))
+    assert done.stdout == "5\nat exit\n"
+    assert "Beamlens report" in done.stderr
+
+
 def test_disabled_the_program_runs_with_nothing_installed(tmp_path):
     path = program(tmp_path, "import logging; print(logging.Logger.callHandlers.__qualname__)")
     done = beamlens("run", "--", path, BEAMLENS_DISABLED="1")
