@@ -128,7 +128,8 @@ class RuntimeDomain(Domain):
         """The declared ones, and the GIL's, which is a threshold that must last."""
         from beamlens.detect import Threshold
 
-        held = Metric("gil_wait_pct", "%", high=20, critical=90)
+        # One thread that never rests makes others wait 20 % of the time, a process at rest 0 %.
+        held = Metric("gil_wait_pct", "%", high=12, critical=90)
         return (
             *super().all_sensors(),
             Sensor("gil_contention", "gil_wait_pct", lambda: Threshold(held, lasting=4.0), "gil_contention"),
