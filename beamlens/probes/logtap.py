@@ -3,11 +3,14 @@
 A handler on the root logger would make the host's later ``basicConfig()`` do nothing, would be removed by
 ``dictConfig``, would silence ``logging.lastResort``, and would miss loggers with ``propagate=False``. So
 ``logging.Logger.callHandlers``, through which each record that passed level and filters goes, is wrapped instead.
-A logger class that overrides it without calling it is not seen.
+
+Not seen are: loggers whose class overrides ``callHandlers`` (or ``handle``) without calling the inherited one, what is
+logged inside the formatting of another record (a ``__str__`` that logs), and our own loggers, ``beamlens*``.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 from collections.abc import Callable
@@ -16,14 +19,14 @@ from typing import NamedTuple
 from beamlens.probes.exceptions import ExceptionText, describe
 
 _MOST_TEXT = 2048
-_MOST_PATH = 500
+_MOST_BROKEN = 500
 
 
 class LogText(NamedTuple):
     """A log record as text and numbers.
 
     Attributes:
-        created: Seconds since the epoch.
+        created: Seconds since the epoch, as the record says.
         level: Level number.
         logger: Logger's name.
         text: The formatted message, at most 2048 characters.
@@ -47,6 +50,7 @@ LogFields = tuple[float, int, str, str, str, int, str, ExceptionText | None]
 """The fields of a `LogText`, as a plain tuple: making one costs a third. ``LogText._make(fields)`` names them."""
 
 Sink = Callable[[LogFields, BaseException | None], object]
+CallHandlers = Callable[[logging.Logger, logging.LogRecord], None]
 
 
 class _Busy(threading.local):
@@ -57,39 +61,44 @@ _sinks: tuple[Sink, ...] = ()
 _error_sinks: tuple[Sink, ...] = ()
 _change = threading.Lock()
 _busy = _Busy()
-_original: Callable[[logging.Logger, logging.LogRecord], None] | None = None
+_lost: itertools.count[int] = itertools.count()
+# The tap that works and what it wraps. A tap that is buried under somebody's wrapper is dead: it only passes through.
+_tap: CallHandlers | None = None
+_original: CallHandlers | None = None
 
 
 def add(sink: Sink, *, with_exception_only: bool = False) -> None:
     """Have each record handed to a sink, on the thread that logs; adding one twice changes nothing.
 
-    A sink must be quick, take no lock, keep nothing but text and numbers, and not raise (what it raises is swallowed).
-    Its second argument is the live exception, to recognise it, not to keep.
+    A sink must be quick, take no lock, keep nothing but text and numbers, and not raise (what it raises is swallowed
+    and counted by `lost`). Its second argument is the live exception, to recognise it, not to keep.
 
     Args:
         sink: Is called with the record's fields and its exception.
         with_exception_only: Only for records that carry an exception.
     """
-    global _sinks, _error_sinks, _original
+    global _sinks, _error_sinks, _original, _tap
     with _change:
         if with_exception_only and sink not in _error_sinks:
             _error_sinks = (*_error_sinks, sink)
         elif not with_exception_only and sink not in _sinks:
             _sinks = (*_sinks, sink)
-        if _original is None:
-            _original = logging.Logger.callHandlers
-            logging.Logger.callHandlers = _make_tap(_original)  # type: ignore[method-assign,assignment]
+        current = logging.Logger.callHandlers
+        # Compared by identity: functools.wraps and proxies copy or forward any mark that we could leave on ours.
+        if current is not _tap:
+            _original = current
+            _tap = _make_tap(current)
+            logging.Logger.callHandlers = _tap  # type: ignore[method-assign,assignment]
 
 
 def remove(sink: Sink) -> None:
     """Undo `add`. The last one puts the method back, unless somebody wrapped it after us: then ours passes through."""
-    global _sinks, _error_sinks, _original
+    global _sinks, _error_sinks
     with _change:
         _sinks = tuple(other for other in _sinks if other != sink)
         _error_sinks = tuple(other for other in _error_sinks if other != sink)
-        if not installed() and _original is not None and getattr(logging.Logger.callHandlers, "_beamlens", False):
-            logging.Logger.callHandlers = _original  # type: ignore[method-assign,assignment]
-            _original = None
+        if not installed():
+            _take_out()
 
 
 def installed() -> bool:
@@ -97,66 +106,107 @@ def installed() -> bool:
     return bool(_sinks or _error_sinks)
 
 
+def lost() -> int:
+    """How many times reading a record, or handing it to one sink, failed since this process began; should be 0."""
+    return int(repr(_lost)[6:-1])  # the next number of a count() is how many were taken
+
+
 def after_fork() -> None:
     """In a forked child: nobody listens here. Takes no lock, since another thread of the parent may have held it."""
-    global _sinks, _error_sinks, _change, _original
+    global _sinks, _error_sinks, _change
     _change = threading.Lock()
+    _busy.now = False
     _sinks = _error_sinks = ()
-    if _original is not None and getattr(logging.Logger.callHandlers, "_beamlens", False):
+    _take_out()
+
+
+def _take_out() -> None:
+    global _original, _tap
+    if _tap is not None and _original is not None and logging.Logger.callHandlers is _tap:
         logging.Logger.callHandlers = _original  # type: ignore[method-assign,assignment]
-        _original = None
+    _tap = _original = None
 
 
-def _make_tap(
-    original: Callable[[logging.Logger, logging.LogRecord], None],
-) -> Callable[[logging.Logger, logging.LogRecord], None]:
-    busy = _busy
+def _make_tap(original: CallHandlers) -> CallHandlers:  # noqa: C901
+    busy, failed, plain_record = _busy, _lost, logging.LogRecord
 
-    def call_handlers(self: logging.Logger, record: logging.LogRecord) -> None:
-        # One function, since each call costs: this runs at every log call of the host. A __str__ that logs while its
-        # record is being formatted comes here again, hence `busy`.
-        if record.name[:8] != "beamlens" and not busy.now:
-            busy.now = True
+    def call_handlers(self: logging.Logger, record: logging.LogRecord) -> None:  # noqa: C901, PLR0912
+        # One function, since each call costs: this runs at every log call of the host. When the interpreter ends,
+        # globals become None: then `_tap` is another one.
+        if _tap is call_handlers and not busy.now:
             try:
-                error = exception = None
-                if record.exc_info:
-                    error, exception = _exception_of(record)
-                sinks = _sinks if error is None else (*_sinks, *_error_sinks)
-                if sinks:
-                    try:
-                        message = record.msg
-                        text = message if type(message) is str else str(message)
-                        if record.args:
-                            text = text % record.args
-                    except Exception as failure:  # noqa: BLE001 - a wrong format string, a __str__ that fails
-                        text = f"{str(record.msg)[:_MOST_PATH]} [not formatted: {type(failure).__name__}]"
-                    fields = (
-                        record.created,
-                        record.levelno,
-                        record.name,
-                        text if len(text) <= _MOST_TEXT else text[:_MOST_TEXT],
-                        record.pathname,
-                        record.lineno,
-                        record.funcName or "",
-                        exception,
-                    )
-                    for sink in sinks:
-                        try:
-                            sink(fields, error)
-                        except Exception:  # noqa: BLE001 - one sink's trouble is not the next one's
-                            pass
+                name = record.name
+                if type(name) is not str:
+                    name = str(name)
+                if name[:8] != "beamlens":
+                    sinks = _sinks
+                    error = exception = None
+                    if record.exc_info:
+                        error, exception = _exception_of(record)
+                        if error is not None:
+                            sinks = (*sinks, *_error_sinks)
+                    if sinks:
+                        text = record.msg
+                        if type(text) is not str or type(record) is not plain_record:
+                            text = _text_of(record)
+                        elif record.args:
+                            # The host's code runs here. If it logs, it comes here again: hence `busy`.
+                            busy.now = True
+                            try:
+                                text = text % record.args
+                                if type(text) is not str:  # "%s" % x is x, for an x of a subclass of str
+                                    text = str.__str__(text)
+                            except Exception as failure:  # noqa: BLE001 - a wrong format string, a failing __str__
+                                text = _text_of(record, failure)
+                            finally:
+                                busy.now = False
+                        fields = (
+                            record.created,
+                            record.levelno,
+                            name,
+                            text if len(text) <= _MOST_TEXT else text[:_MOST_TEXT],
+                            record.pathname,
+                            record.lineno,
+                            record.funcName or "",
+                            exception,
+                        )
+                        for sink in sinks:
+                            try:
+                                sink(fields, error)
+                            except Exception:  # noqa: BLE001 - one sink's trouble is not the next one's
+                                next(failed)
             except Exception:  # noqa: BLE001 - the host's log call must not fail
-                pass
-            finally:
-                busy.now = False
+                next(failed)
         original(self, record)
 
-    vars(call_handlers)["_beamlens"] = True
     return call_handlers
 
 
+def _text_of(record: logging.LogRecord, failure: Exception | None = None) -> str:
+    """What a record says that is not plain, or whose plain formatting failed: its class may format otherwise."""
+    _busy.now = True
+    try:
+        # str.__str__: a __str__ may answer with an object of a subclass, which is not to be kept.
+        return str.__str__(record.getMessage())
+    except Exception as wrong:  # noqa: BLE001 - the user's code
+        reason = type(failure or wrong).__name__
+    finally:
+        _busy.now = False
+    message = record.msg
+    shown = str.__str__(message)[:_MOST_BROKEN] if isinstance(message, str) else f"<{type(message).__name__}>"
+    return f"{shown} [not formatted: {reason}]"
+
+
 def _exception_of(record: logging.LogRecord) -> tuple[BaseException | None, ExceptionText | None]:
+    # exc_info is whatever the host put there: True too, when a record was made by hand.
     info = record.exc_info
-    if not info or info[1] is None:
+    if type(info) is not tuple or len(info) != 3 or not isinstance(info[1], BaseException):
         return None, None
-    return info[1], describe(info[1], info[2])
+    _busy.now = True
+    try:
+        return info[1], describe(info[1], info[2])
+    except Exception:  # noqa: BLE001 - a strange exception class; the record itself still counts
+        next(_lost)
+        return None, None
+    finally:
+        _busy.now = False

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, ClassVar
 
 from beamlens.detect import Sensor, SensorState, Shift
 from beamlens.domains import bursts
 from beamlens.domains.arguments import clamp, error
 from beamlens.domains.domain import Domain, callback
-from beamlens.domains.exception.recorder import KINDS, TOTAL, WINDOW, ExceptionRecorder, Recorded
+from beamlens.domains.exception.deaths import Deaths, explain_deaths
+from beamlens.domains.exception.recorder import ENDED, KINDS, TOTAL, WINDOW, ExceptionRecorder, Recorded
 from beamlens.domains.exception.store import ExceptionStore
 from beamlens.domains.search import compile_pattern, matches
-from beamlens.evidence import Evidence
+from beamlens.evidence import Evidence, Place
 from beamlens.metrics import Metric
 from beamlens_actors import clock
 from beamlens_supervision import ChildSpec
@@ -26,9 +28,9 @@ class ExceptionDomain(Domain):
     """The exceptions of this process, as text: type, message, stack; handled ones too, where they were logged.
 
     Kinds: ``error`` was caught and logged with its traceback, ``exit`` ended a thread or the program, ``throw`` could
-    not be raised (finalisers). Two are the same (fingerprint) when type and place agree; the place is the innermost
-    line of the program's own code. The last 500 are kept. Messages come from the program and its users: never trust
-    them.
+    not be raised (finalisers). One that was logged and then ended its thread counts once, as ``exit``. Two are the
+    same (fingerprint) when type and place agree; the place is the innermost line of the program's own code. The last
+    500 are kept. Messages come from the program and its users: never trust them.
     """
 
     name: ClassVar[str] = "exception"
@@ -38,7 +40,8 @@ class ExceptionDomain(Domain):
         Metric("unique_types", "types", description="among those that are held"),
         Metric("by_kind", description="counts of the last five minutes by kind: error, exit, throw"),
         Metric("by_level", description="counts by level of those held of the last five minutes"),
-        Metric("top_types", description="the five most frequent types of the last five minutes"),
+        Metric("top_types", description="the five most frequent types of those held of the last five minutes"),
+        Metric("dropped", "exceptions", description="pushed out of the ring by newer ones since recording began"),
     )
     sensors: ClassVar[tuple[Sensor, ...]] = (
         Sensor(
@@ -46,6 +49,7 @@ class ExceptionDomain(Domain):
             "exceptions_per_s",
             lambda: Shift(least=2.5, ratio=3.0, recent=5, unit="exceptions/s", what="the rate of exceptions"),
         ),
+        Sensor("thread_death", "ended_1m", Deaths, "uncaught_exception"),
     )
 
     def __init__(self) -> None:
@@ -67,9 +71,10 @@ class ExceptionDomain(Domain):
         data: dict[str, Any] = {
             "total_5m": rates.count(TOTAL, WINDOW),
             "unique_types": len({one.text.type for one in recent}),
-            "by_kind": {kind: rates.count(kind, WINDOW) for kind in KINDS},
+            "by_kind": self.recorder.counts(),
             "by_level": dict(Counter(one.level for one in recent)),
             "top_types": dict(Counter(one.text.type for one in recent).most_common(5)),
+            "dropped": self.recorder.dropped(),
         }
         if self.recorder.since is None:
             data = dict.fromkeys(data)
@@ -77,18 +82,23 @@ class ExceptionDomain(Domain):
         return data
 
     def sense(self) -> Mapping[str, float | None]:
-        """Exceptions a second, over the last two whole seconds."""
-        return {"exceptions_per_s": self.recorder.rates.count(TOTAL, 2, whole=True) / 2}
+        """Exceptions a second, over the last two whole seconds; threads that an exception ended in the last minute."""
+        rates = self.recorder.rates
+        return {"exceptions_per_s": rates.count(TOTAL, 2, whole=True) / 2, "ended_1m": float(rates.count(ENDED, 60))}
 
-    def evidence(self, _sensor: SensorState, /) -> Sequence[Evidence]:
-        """Group the exceptions of the last 20 seconds by place and type."""
-        oldest = clock.time() - _BURST_WINDOW
+    def evidence(self, sensor: SensorState, /) -> Sequence[Evidence]:
+        """Group the exceptions of the last 20 seconds by place and type; or say which threads ended, and by what."""
+        now = clock.time()
+        if isinstance(sensor, SensorState) and sensor.name == "thread_death":
+            ended = [one for one in self.recorder.recorded() if one.kind == "exit" and one.at > now - 60]
+            return explain_deaths(ended)
+        span = self.recorder.span(_BURST_WINDOW)
         failures = [
             bursts.Failure(one.text.message, one.place, one.text)
             for one in self.recorder.recorded()
-            if one.at >= oldest
+            if one.at >= now - span and not one.again
         ]
-        return bursts.explain(failures, _BURST_WINDOW, "exceptions")
+        return bursts.explain(failures, span, "exceptions")
 
     def excerpt(self, limit: int = 5) -> list[str]:
         """The latest exceptions."""
@@ -96,7 +106,7 @@ class ExceptionDomain(Domain):
 
     def _recent(self) -> list[Recorded]:
         oldest = clock.time() - WINDOW
-        return [one for one in self.recorder.recorded() if one.at >= oldest]
+        return [one for one in self.recorder.recorded() if one.at >= oldest and not one.again]
 
     @callback
     def stats(self) -> dict[str, Any]:
@@ -116,12 +126,12 @@ class ExceptionDomain(Domain):
         """The latest exceptions, newest first; kind (error, exit, throw) keeps only those of that kind."""
         if kind and kind not in KINDS:
             return error("bad_argument", f"kind={kind!r}; the choices are: {', '.join(KINDS)}")
-        return self._view([one for one in self.recorder.recorded() if not kind or one.kind == kind], limit)
+        return self._view((one for one in self.recorder.recorded() if not kind or one.kind == kind), limit)
 
     @callback
     def by_type(self, exception_type: str, limit: int = 10) -> Any:
         """Exceptions whose type's name contains exception_type, newest first."""
-        return self._view([one for one in self.recorder.recorded() if exception_type in one.text.type], limit)
+        return self._view((one for one in self.recorder.recorded() if exception_type in one.text.type), limit)
 
     @callback
     def search(self, pattern: str, limit: int = 10) -> Any:
@@ -129,7 +139,7 @@ class ExceptionDomain(Domain):
         compiled = compile_pattern(pattern)
         if isinstance(compiled, dict):
             return compiled
-        return self._view([one for one in self.recorder.recorded() if matches(compiled, one.text.message)], limit)
+        return self._view((one for one in self.recorder.recorded() if matches(compiled, one.text.message)), limit)
 
     @callback
     def stacktrace(self, exception_id: str) -> Any:
@@ -145,7 +155,7 @@ class ExceptionDomain(Domain):
                 }
         return error("not_found", f"no exception has the id {exception_id!r}; exception_recent lists ids")
 
-    def _view(self, recorded: list[Recorded], limit: int) -> list[dict[str, Any]]:
+    def _view(self, recorded: Iterable[Recorded], limit: int) -> list[dict[str, Any]]:
         return [
             {
                 "id": one.id,
@@ -154,8 +164,12 @@ class ExceptionDomain(Domain):
                 "level": one.level,
                 "type": one.text.type,
                 "message": one.text.message,
-                "at": None if one.place is None else f"{one.place.file}:{one.place.line} {one.place.function}",
+                "at": _at(one.place),
                 "thread": one.thread,
             }
-            for one in recorded[: clamp(limit)]
+            for one in islice(recorded, clamp(limit))
         ]
+
+
+def _at(place: Place | None) -> str | None:
+    return None if place is None else f"{place.file}:{place.line} {place.function}"

@@ -7,8 +7,7 @@ import logging
 import os
 import threading
 from collections import deque
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from beamlens.evidence import Place
 from beamlens.probes import hooks, logtap
@@ -24,12 +23,14 @@ _MARK = "__beamlens_seen__"
 
 Kind = Literal["error", "exit", "throw"]
 KINDS: tuple[Kind, ...] = ("error", "exit", "throw")
-TOTAL = "total"
+TOTAL, ENDED = "total", "ended"
+_UPGRADED = "upgraded"
+
+_numbers = itertools.count(1)
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """One exception.
+class Recorded(NamedTuple):
+    """One exception. A tuple, since it is made on the host's thread.
 
     Attributes:
         id: Number, counted from 1, as text.
@@ -39,7 +40,7 @@ class Recorded:
         level: Level name of its log record; ``CRITICAL`` when uncaught, ``ERROR`` when unraisable.
         thread: Name of its thread.
         text: The exception.
-        place: The innermost line of the user's code.
+        again: It was recorded before as ``error``: logged, and then it ended its thread all the same.
     """
 
     id: str
@@ -48,12 +49,18 @@ class Recorded:
     level: str
     thread: str
     text: ExceptionText
-    place: Place | None
+    again: bool
+
+    @property
+    def place(self) -> Place | None:
+        """The innermost line of the user's code; found when it is asked for."""
+        return self.text.place
 
     @property
     def fingerprint(self) -> str:
         """The same for the same type at the same place."""
-        return self.text.type if self.place is None else f"{self.text.type} at {self.place.file}:{self.place.line}"
+        place = self.place
+        return self.text.type if place is None else f"{self.text.type} at {place.file}:{place.line}"
 
 
 class ExceptionRecorder:
@@ -64,6 +71,7 @@ class ExceptionRecorder:
         self.since: float | None = None
         self._ring: deque[Recorded] = deque(maxlen=ring)
         self._ids = itertools.count(1)
+        self._number = next(_numbers)
 
     def install(self) -> None:
         """Begin to record."""
@@ -91,29 +99,55 @@ class ExceptionRecorder:
 
     def _keep(self, error: BaseException, text: ExceptionText, kind: Kind, level: str, thread: str) -> None:
         now = clock.time()
-        seen = _seen_before(error)
-        if seen and kind == "error":
+        first = self._first_seen(error, now)
+        if kind == "exit":
+            self.rates.add(ENDED, now)
+        if first is not None and kind == "error":
             return  # logged by several layers
-        self._ring.append(Recorded(str(next(self._ids)), now, kind, level, thread, text, text.place))
-        if not seen:
+        again = first is not None
+        self._ring.append(Recorded(str(next(self._ids)), now, kind, level, thread, text, again))
+        if first is None:
             self.rates.add(TOTAL, now)
-        self.rates.add(kind, now)
+            self.rates.add(kind, now)
+        else:
+            # It counts once, as what it turned out to be. At the time of the first, so that windows agree.
+            self.rates.add(_UPGRADED, first)
+            self.rates.add(kind, first)
+
+    def _first_seen(self, error: BaseException, now: float) -> float | None:
+        """When this very exception was taken before, by another layer that logged it or a hook; marks it if not.
+
+        An exception cannot be kept, most cannot be referenced weakly, and its ``id`` is used again as soon as it is
+        gone: a burst of equal ones would look like one. So it carries a mark: of this recorder, since each instance
+        counts for itself, and of this process, since exceptions are pickled too.
+        """
+        try:
+            marks = vars(error).setdefault(_MARK, {})
+            process, first = marks.get(self._number, (0, 0.0))
+            if process == os.getpid():
+                return float(first)
+            marks[self._number] = (os.getpid(), now)
+        except Exception:  # noqa: BLE001 - no attributes, or attributes of the host's own making
+            pass
+        return None
+
+    def counts(self, seconds: int = WINDOW) -> dict[Kind, int]:
+        """Exact counts by kind; an exception counts once, as the last thing that it turned out to be."""
+        found: dict[Kind, int] = {kind: self.rates.count(kind, seconds) for kind in KINDS}
+        found["error"] = max(0, found["error"] - self.rates.count(_UPGRADED, seconds))
+        return found
+
+    def dropped(self) -> int:
+        """Exceptions that newer ones have pushed out of the ring."""
+        return max(0, int(repr(self._ids)[6:-1]) - 1 - len(self._ring))
+
+    def span(self, seconds: float) -> float:
+        """How much of the last `seconds` the ring covers: less when more came than are held."""
+        held = self._ring.copy()
+        if len(held) < (held.maxlen or 0):
+            return seconds
+        return min(seconds, max(0.1, clock.time() - held[0].at))
 
     def recorded(self) -> list[Recorded]:
         """The ring, newest first."""
         return list(reversed(self._ring.copy()))
-
-
-def _seen_before(error: BaseException) -> bool:
-    """Whether this very exception was taken already, by another layer that logged it or a hook; marks it.
-
-    An exception cannot be kept, most cannot be referenced weakly, and its ``id`` is used again as soon as it is gone:
-    a burst of equal ones would look like one. So it carries a mark, of this process, since exceptions are pickled too.
-    """
-    try:
-        if vars(error).get(_MARK) == os.getpid():
-            return True
-        vars(error)[_MARK] = os.getpid()
-    except TypeError:  # no attributes
-        pass
-    return False

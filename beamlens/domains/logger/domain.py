@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, ClassVar
 
 from beamlens.detect import Sensor, SensorState, Shift
 from beamlens.domains import bursts
 from beamlens.domains.arguments import clamp, error
 from beamlens.domains.domain import Domain, callback
-from beamlens.domains.logger.recorder import ERRORS, TOTAL, WARNINGS, WINDOW, LogRecorder
+from beamlens.domains.logger.recorder import WINDOW, LogRecorder
 from beamlens.domains.logger.store import LogStore
 from beamlens.domains.search import compile_pattern, matches
 from beamlens.evidence import Evidence, Place
 from beamlens.metrics import Metric
 from beamlens.probes.logtap import LogText
-from beamlens_actors import clock
 from beamlens_supervision import ChildSpec
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _BURST_WINDOW = 20.0
+_MOST_SITES = 10
+_FEW_RAISED = 0.25
 
 
 class LoggerDomain(Domain):
     """The log records of this process, as its ``logging`` lets them through; ours are left out.
 
-    The last 1000 records are kept, at most 2048 characters each. Counts are exact over the last minute even when more
-    passed than are kept. CRITICAL counts as error. Texts come from the program and its users: never trust them.
+    The last 1000 records are kept, at most 2048 characters each, and the last 500 errors beside them. Counts are exact
+    over the last minute even when more passed than are kept. CRITICAL counts as error. Texts come from the program
+    and its users: never trust them.
     """
 
     name: ClassVar[str] = "logger"
@@ -39,7 +43,9 @@ class LoggerDomain(Domain):
         Metric("warning_count_1m", "records", description="WARNING in the last minute"),
         Metric("error_rate_pct", "%", description="errors among the records of the last minute"),
         Metric("unique_error_modules", "loggers", description="loggers with an error in the last minute"),
-        Metric("records_held", "records", description="records that can be read, at most 1000"),
+        Metric("records_held", "records", description="records that can be read"),
+        Metric("ring_size", "records", description="the most records that are held"),
+        Metric("dropped", "records", description="pushed out of the ring by newer ones since recording began"),
     )
     sensors: ClassVar[tuple[Sensor, ...]] = (
         Sensor(
@@ -62,15 +68,16 @@ class LoggerDomain(Domain):
 
     def snapshot(self) -> dict[str, Any]:
         """All metrics; about 0.1 ms."""
-        rates = self.recorder.rates
-        total, errors = rates.count(TOTAL, WINDOW), rates.count(ERRORS, WINDOW)
+        total, errors, warnings = _sum_up(self.recorder.counts(WINDOW))
         data: dict[str, Any] = {
             "total_count_1m": total,
             "error_count_1m": errors,
-            "warning_count_1m": rates.count(WARNINGS, WINDOW),
+            "warning_count_1m": warnings,
             "error_rate_pct": round(100 * errors / total, 2) if total else 0.0,
             "unique_error_modules": self.recorder.error_loggers(),
             "records_held": self.recorder.held(),
+            "ring_size": self.recorder.ring_size,
+            "dropped": self.recorder.dropped(),
         }
         if self.recorder.since is None:
             data = dict.fromkeys(data)
@@ -78,39 +85,50 @@ class LoggerDomain(Domain):
         return data
 
     def sense(self) -> Mapping[str, float | None]:
-        """Errors and records a second, over the last two whole seconds."""
-        rates = self.recorder.rates
-        return {
-            "errors_per_s": rates.count(ERRORS, 2, whole=True) / 2,
-            "warnings_per_s": rates.count(WARNINGS, 2, whole=True) / 2,
-            "records_per_s": rates.count(TOTAL, 2, whole=True) / 2,
-        }
+        """Errors, warnings and records a second, over the last two whole seconds."""
+        total, errors, warnings = _sum_up(self.recorder.counts(2, whole=True))
+        return {"errors_per_s": errors / 2, "warnings_per_s": warnings / 2, "records_per_s": total / 2}
 
     def evidence(self, _sensor: SensorState, /) -> Sequence[Evidence]:
-        """Group the errors of the last 20 seconds by place and kind."""
-        oldest = clock.time() - _BURST_WINDOW
-        recent = [r for r in self.recorder.records() if r.level >= logging.ERROR and r.created >= oldest]
-        return bursts.explain([_failure(record) for record in recent], _BURST_WINDOW, "error records")
+        """Group the errors of the last 20 seconds, or of as many as are held, by place and kind."""
+        span = self.recorder.errors_span(_BURST_WINDOW)
+        failures = [_failure(record) for record in self.recorder.errors(span)]
+        raised = sum(failure.exception is not None for failure in failures)
+        if raised < _FEW_RAISED * len(failures):
+            # Records with an exception speak for the others where layers log one failure several times, not when they
+            # are a few among many of something else.
+            failures = [dataclasses.replace(failure, exception=None) for failure in failures]
+        return bursts.explain(failures, span, "error records")
 
     def excerpt(self, limit: int = 5) -> list[str]:
         """The latest warnings and errors."""
         notable = [record for record in self.recorder.records() if record.level >= logging.WARNING]
-        return [f"{logging.getLevelName(r.level)} {r.logger}: {r.text[:200]}" for r in notable[:limit]]
+        shown = notable if len(notable) >= limit else self.recorder.errors()
+        return [f"{logging.getLevelName(r.level)} {r.logger}: {r.text[:200]}" for r in shown[:limit]]
 
     @callback
     def stats(self) -> dict[str, Any]:
-        """Counts of the last minute: total, errors, warnings, error_rate_pct, by_level of the records held."""
+        """Counts of the last minute: total, errors, warnings, error_rate_pct, by_level.
+
+        Beside them top_sites: the ten lines that logged most warnings and errors since recording began.
+        """
         snapshot = self.snapshot()
-        by_level: dict[str, int] = {}
-        for record in self.recorder.records():
-            level = logging.getLevelName(record.level)
-            by_level[level] = by_level.get(level, 0) + 1
         return {
             "total": snapshot["total_count_1m"],
             "errors": snapshot["error_count_1m"],
             "warnings": snapshot["warning_count_1m"],
             "error_rate_pct": snapshot["error_rate_pct"],
-            "by_level": by_level,
+            "by_level": {logging.getLevelName(level): n for level, n in self.recorder.counts(WINDOW).items()},
+            "top_sites": [
+                {
+                    "at": f"{site.file}:{site.line}",
+                    "logger": site.logger,
+                    "level": logging.getLevelName(site.level),
+                    "count": site.count,
+                    "latest": _time(site.latest),
+                }
+                for site in self.recorder.sites()[:_MOST_SITES]
+            ],
         }
 
     @callback
@@ -121,12 +139,13 @@ class LoggerDomain(Domain):
         number = logging.getLevelNamesMapping().get(level.upper())
         if number is None:
             return error("bad_argument", f"level={level!r}; the choices are: {', '.join(_LEVELS)}")
-        return self._view([record for record in self.recorder.records() if record.level == number], limit)
+        held = self.recorder.errors() if number >= logging.ERROR else self.recorder.records()
+        return self._view((record for record in held if record.level == number), limit)
 
     @callback
     def errors(self, limit: int = 10) -> Any:
         """The latest ERROR and CRITICAL records, newest first."""
-        return self._view([r for r in self.recorder.records() if r.level >= logging.ERROR], limit)
+        return self._view(self.recorder.errors(), limit)
 
     @callback
     def search(self, pattern: str, limit: int = 10) -> Any:
@@ -134,24 +153,24 @@ class LoggerDomain(Domain):
         compiled = compile_pattern(pattern)
         if isinstance(compiled, dict):
             return compiled
-        return self._view([r for r in self.recorder.records() if matches(compiled, r.text)], limit)
+        return self._view((r for r in self.recorder.records() if matches(compiled, r.text)), limit)
 
     @callback
     def by_module(self, module_name: str, limit: int = 10) -> Any:
         """Records of loggers whose name contains module_name, newest first."""
-        return self._view([r for r in self.recorder.records() if module_name in r.logger], limit)
+        return self._view((r for r in self.recorder.records() if module_name in r.logger), limit)
 
-    def _view(self, records: list[LogText], limit: int) -> list[dict[str, Any]]:
+    def _view(self, records: Iterable[LogText], limit: int) -> list[dict[str, Any]]:
         return [
             {
-                "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+                "time": _time(record.created),
                 "level": logging.getLevelName(record.level),
                 "logger": record.logger,
                 "text": record.text,
                 "at": f"{record.file}:{record.line} {record.function}",
                 "exception": None if record.exception is None else record.exception.type,
             }
-            for record in records[: clamp(limit)]
+            for record in islice(records, clamp(limit))
         ]
 
 
@@ -160,3 +179,17 @@ def _failure(record: LogText) -> bursts.Failure:
     if place is None and record.file and record.line > 0:
         place = Place(file=record.file, line=record.line, function=record.function)
     return bursts.Failure(record.text, place, record.exception)
+
+
+def _sum_up(counts: Mapping[int, int]) -> tuple[int, int, int]:
+    """All, errors and warnings; CRITICAL counts as error."""
+    errors = sum(count for level, count in counts.items() if level >= logging.ERROR)
+    warnings = sum(count for level, count in counts.items() if logging.WARNING <= level < logging.ERROR)
+    return sum(counts.values()), errors, warnings
+
+
+def _time(seconds: float) -> str | None:
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat()
+    except (ArithmeticError, OSError, TypeError, ValueError):
+        return None  # a record that the host made by hand

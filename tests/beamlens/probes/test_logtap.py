@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import functools
 import logging
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -176,3 +179,173 @@ def test_in_a_forked_child_nothing_is_read_after_it_was_told(tapped, log):
     assert os.read(read, 10) == b"0"
     os.close(read)
     os.close(write)
+
+
+@pytest.fixture
+def quiet():
+    """A logger that nobody else knows: the test runner's own handlers would fail, or keep what they get."""
+    logger = logging.Logger("host.alone")  # noqa: LOG001
+    logger.addHandler(logging.NullHandler())
+    return logger
+
+
+def test_a_wrapper_that_copied_our_attributes_is_not_taken_for_ours():
+    original = logging.Logger.callHandlers
+    logtap.add(sink := lambda *_: None)
+    ours = logging.Logger.callHandlers
+
+    @functools.wraps(ours)
+    def theirs(self, record):
+        ours(self, record)
+
+    logging.Logger.callHandlers = theirs
+    try:
+        logtap.remove(sink)
+        assert logging.Logger.callHandlers is theirs
+    finally:
+        logging.Logger.callHandlers = original
+
+
+def test_when_somebody_put_another_method_in_the_next_add_reads_again_and_nothing_twice(quiet):
+    original = logging.Logger.callHandlers
+    found = []
+    logtap.add(sink := lambda fields, _error: found.append(fields))
+    ours = logging.Logger.callHandlers
+    try:
+        logging.Logger.callHandlers = lambda self, record: ours(self, record)
+        logtap.add(sink)
+        quiet.info("wrapped")
+        assert len(found) == 1
+        logging.Logger.callHandlers = original
+        quiet.info("our tap is gone")
+        assert len(found) == 1
+        logtap.add(sink)
+        quiet.info("and here again")
+        assert len(found) == 2
+    finally:
+        logtap.remove(sink)
+        logging.Logger.callHandlers = original
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"name": None}, {"exc_info": True}, {"exc_info": (None, None, None)}, {"exc_info": ("a",)}, {"args": {"a": 1}}],
+)
+def test_a_record_made_by_hand_is_read_and_cannot_hurt_the_host(tapped, quiet, odd):
+    quiet.handle(logging.makeLogRecord({"name": "host", "msg": "x", "levelno": 40} | odd))
+    assert len(tapped) == 1
+    assert tapped[0].level == 40
+
+
+def test_a_record_class_that_formats_otherwise_is_asked(tapped, quiet):
+    class Braces(logging.LogRecord):
+        def getMessage(self):
+            return str(self.msg).format(*self.args)
+
+    factory = logging.getLogRecordFactory()
+    logging.setLogRecordFactory(Braces)
+    try:
+        quiet.info("{} of {}", 3, 5)
+    finally:
+        logging.setLogRecordFactory(factory)
+    assert tapped[0].text == "3 of 5"
+
+
+def test_nothing_but_plain_text_is_kept_of_a_message(tapped, quiet):
+    class Text(str):
+        __slots__ = ()
+
+        def __str__(self):
+            return self
+
+    class Message:
+        def __str__(self):
+            return Text("built")
+
+    quiet.info(Message())
+    quiet.info(Text("whole"))
+    quiet.info("%s", Text("part"))
+    assert [(type(record.text), record.text) for record in tapped] == [(str, "built"), (str, "whole"), (str, "part")]
+
+
+def test_an_exception_that_cannot_be_described_costs_no_record(tapped, quiet):
+    class Odd(Exception):
+        def __bool__(self):
+            raise RuntimeError
+
+    lost = logtap.lost()
+    try:
+        try:
+            raise Odd
+        except Odd as odd:
+            raise KeyError("k") from odd
+    except KeyError:
+        quiet.error("x", exc_info=True)
+    assert [record.text for record in tapped] == ["x"]
+    assert tapped[0].exception is not None or logtap.lost() == lost + 1
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, GeneratorExit, SystemExit])
+def test_what_must_not_be_swallowed_is_not_and_reading_goes_on_after_it(tapped, quiet, stop):
+    class Stops:
+        def __str__(self):
+            raise stop
+
+    for message, args in (("%s", (Stops(),)), (Stops(), ())):
+        with pytest.raises(stop):
+            quiet.info(message, *args)
+    try:
+        raise ValueError(Stops())
+    except ValueError:
+        with pytest.raises(stop):
+            quiet.error("x", exc_info=True)
+    quiet.info("after")
+    assert [record.text for record in tapped] == ["after"]
+
+
+def test_a_group_of_exceptions_is_read(tapped, quiet):
+    try:
+        raise ExceptionGroup("two", [ValueError(1), OSError(2)])
+    except ExceptionGroup:
+        quiet.exception("x")
+    assert tapped[0].exception.type == "ExceptionGroup"
+
+
+def test_a_failing_sink_is_counted(quiet):
+    def broken(_fields, _error):
+        raise RuntimeError
+
+    before = logtap.lost()
+    logtap.add(broken)
+    quiet.info("x")
+    logtap.remove(broken)
+    assert logtap.lost() == before + 1
+
+
+def test_records_at_the_very_end_of_the_interpreter_do_no_harm():
+    # Modules are cleared in the reverse order of their import: what `middle` holds dies after ours, before logging.
+    program = """
+import logging, os, sys, types
+log = logging.getLogger("host")
+log.addHandler(logging.NullHandler())
+class Late:
+    def __del__(self, log=log, write=os.write, modules=sys.modules):
+        log.error("late %s", 1)
+        try:
+            raise ValueError("late")
+        except ValueError:
+            log.error("late", exc_info=True)
+        write(1, b"logged\\n")
+        raise OSError("for the hook")
+middle = sys.modules["middle"] = types.ModuleType("middle")
+middle.late = Late()
+from beamlens.probes import logtap, hooks
+logtap.add(lambda fields, error: None)
+hooks.add(lambda *info: None)
+del middle, Late
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0
+    assert done.stdout == "logged\n"
+    assert done.stderr.splitlines()[-1] == "OSError: for the hook"
+    assert done.stderr.count("Error") == 1
