@@ -8,11 +8,8 @@
     │   └── ClientConfigError           the client registry, a provider, a missing key
     ├── AlreadyStarted                  a running instance has that name; carries it
     ├── NotStarted                      no instance is running
-    │   ├── OperatorNotStarted
-    │   └── CoordinatorNotStarted
     ├── LLMError                        a model call failed; says how
-    ├── Cancelled                       a run was cancelled
-    ├── DeadlineExceeded (TimeoutError) a run passed its own deadline
+    ├── ToolError                       in beamlens.agent: a tool refuses, the model gets the text
     └── LuaError                        in beamlens.lua
 """
 
@@ -72,14 +69,6 @@ class NotStarted(BeamlensError):  # noqa: N818 - the name is part of the fixed p
     """No instance is running."""
 
 
-class OperatorNotStarted(NotStarted):
-    """The instance has no operator of that name."""
-
-
-class CoordinatorNotStarted(NotStarted):
-    """The instance has no coordinator."""
-
-
 LLMErrorKind = Literal[
     "authentication", "rate_limit", "overloaded", "timeout", "connection", "invalid_request", "server", "response"
 ]
@@ -97,11 +86,3 @@ class LLMError(BeamlensError):
         super().__init__(message)
         self.kind: LLMErrorKind = kind
         self.retryable = retryable
-
-
-class Cancelled(BeamlensError):  # noqa: N818 - the name is part of the fixed public API
-    """The run was cancelled."""
-
-
-class DeadlineExceeded(BeamlensError, TimeoutError):  # noqa: N818 - the name is part of the fixed public API
-    """The run passed its own deadline."""

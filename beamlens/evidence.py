@@ -45,6 +45,7 @@ class CauseKind(StrEnum):
     FAILING_DEPENDENCY = "failing_dependency"
     EXCEPTION_BURST = "exception_burst"
     ERROR_BURST = "error_burst"
+    UNCAUGHT_EXCEPTION = "uncaught_exception"
     RESOURCE_LIMIT = "resource_limit"
 
 

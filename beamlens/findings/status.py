@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 Health = Literal["healthy", "observing", "warning", "critical"]
-HEALTHS: tuple[Health, ...] = ("healthy", "observing", "warning", "critical")
 
 
 @dataclass(frozen=True, slots=True)

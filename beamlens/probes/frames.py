@@ -58,11 +58,6 @@ def is_standard_file(file: str) -> bool:
     return file.startswith(_standard_folders()) and not is_library_file(file)
 
 
-def is_user_code(module: str, file: str) -> bool:
-    """Whether it is neither ours nor Python's nor an installed library's."""
-    return not is_own_module(module) and not is_standard_file(file) and not is_library_file(file)
-
-
 def user_frame(frames: Iterable[Frame]) -> Frame | None:
     """The innermost frame of the user's code; without one, the innermost of a library.
 

@@ -90,7 +90,6 @@ class Growing:
         last: Items at the last one.
         seconds: Between them.
         bytes_per_item: Estimated from its newest items.
-        contains: Names of the types of its newest items.
         items: Some of its newest items, for a closer look; let go of it soon.
     """
 
@@ -101,7 +100,6 @@ class Growing:
     last: int
     seconds: float
     bytes_per_item: float
-    contains: tuple[str, ...]
     items: tuple[Any, ...]
 
     @property
@@ -397,7 +395,6 @@ class _Group:
             last=self._counts[2],
             seconds=seconds,
             bytes_per_item=size / max(1, len(items)) + slot,
-            contains=tuple(dict.fromkeys(type(item).__qualname__ for item in items)),
             items=tuple(items),
         )
 

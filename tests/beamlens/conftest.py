@@ -1,35 +1,5 @@
-"""Every emission is compared with the catalogue; nothing of an instance outlives its test."""
+"""See `tests.support.isolation`."""
 
-from __future__ import annotations
+from tests.support.isolation import check_events, leaves_nothing_behind
 
-import threading
-
-import pytest
-
-from beamlens.application import instances
-from beamlens.probes import logtap
-from beamlens.telemetry import bus
-
-
-@pytest.fixture(autouse=True)
-def check_events(monkeypatch):
-    monkeypatch.setattr(bus, "checking", True)
-    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
-    for name in ("BEAMLENS_DISABLED", "BEAMLENS_WATCHERS"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture(autouse=True)
-def leaves_nothing_behind():
-    yield
-    left = list(instances._instances.values())
-    for instance in left:
-        instance.stop(1.0)
-    assert not left, f"an instance was not stopped: {left}"
-    assert not logtap.installed(), "the log tap was left installed"
-    assert not [t.name for t in threading.enumerate() if t.name == "beamlens-gil-ticker" and _soon_alive(t)]
-
-
-def _soon_alive(thread):
-    thread.join(2.0)
-    return thread.is_alive()
+__all__ = ["check_events", "leaves_nothing_behind"]

@@ -12,7 +12,7 @@ from beamlens.probes.failures import is_dependency_failure
 if TYPE_CHECKING:
     from beamlens.domains.exception.recorder import Recorded
 
-UNCAUGHT = "uncaught_exception"
+UNCAUGHT = CauseKind.UNCAUGHT_EXCEPTION
 _MOST = 3
 
 

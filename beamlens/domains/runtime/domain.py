@@ -121,7 +121,6 @@ class RuntimeDomain(Domain):
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._ticking = False
-        self._started = time.monotonic()
         self._cpu_before: tuple[float, float] | None = None
 
     def all_sensors(self) -> tuple[Sensor, ...]:

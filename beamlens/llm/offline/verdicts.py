@@ -15,6 +15,7 @@ NAMES: dict[str, str] = {
     CauseKind.FAILING_DEPENDENCY: "a failing dependency",
     CauseKind.EXCEPTION_BURST: "a burst of exceptions",
     CauseKind.ERROR_BURST: "a burst of errors",
+    CauseKind.UNCAUGHT_EXCEPTION: "an exception that nobody caught",
     CauseKind.RESOURCE_LIMIT: "a resource near its limit",
 }
 

@@ -18,20 +18,26 @@ LIBRARY = pytest.__file__
 
 
 @pytest.mark.parametrize(
-    ("module", "file", "users"),
+    ("module", "file", "whose"),
     [
-        ("shop.cache", "/srv/shop/cache.py", True),
-        ("__main__", "/srv/app.py", True),
-        ("beamlens.watcher", "/srv/beamlens/watcher.py", False),
-        ("beamlens_actors.cell", "/srv/cell.py", False),
-        ("json", STANDARD, False),
-        ("pytest", LIBRARY, False),
-        ("x", "<string>", False),
-        ("x", "<frozen importlib._bootstrap>", False),
+        ("shop.cache", "/srv/shop/cache.py", "user"),
+        ("__main__", "/srv/app.py", "user"),
+        ("beamlens.watcher", "/srv/beamlens/watcher.py", "ours"),
+        ("beamlens_actors.cell", "/srv/cell.py", "ours"),
+        ("json", STANDARD, "python"),
+        ("pytest", LIBRARY, "library"),
+        ("x", "<string>", "python"),
+        ("x", "<frozen importlib._bootstrap>", "python"),
     ],
 )
-def test_whose_code_it_is(module, file, users):
-    assert frames.is_user_code(module, file) is users
+def test_whose_code_it_is(module, file, whose):
+    if frames.is_own_module(module):
+        found = "ours"
+    elif frames.is_standard_file(file):
+        found = "python"
+    else:
+        found = "library" if frames.is_library_file(file) else "user"
+    assert found == whose
 
 
 def test_the_innermost_line_of_the_user_is_the_place():
