@@ -1,4 +1,10 @@
-"""What can be wrong with Lua code."""
+"""What can be wrong with Lua code.
+
+::
+
+    BeamlensError
+    └── LuaError        its `kind` says what failed
+"""
 
 from __future__ import annotations
 
@@ -13,8 +19,8 @@ class LuaError(BeamlensError):
     """Lua code failed.
 
     Attributes:
-        kind: ``syntax``, ``runtime``, ``timeout``, ``memory``, ``callback`` (a function given to the sandbox failed or
-            could not be called) or ``result`` (what it returned cannot be given back).
+        kind: ``syntax``, ``runtime``, ``timeout``, ``memory``, ``callback`` (a function given to the sandbox
+            failed or could not be called) or ``result`` (what the code returned cannot be given back).
         message: What is wrong, with a hint where the mistake is a common one.
         line: Line of the code, from 1; ``None`` where it is not known.
     """
@@ -24,3 +30,6 @@ class LuaError(BeamlensError):
         self.kind: LuaErrorKind = kind
         self.message = message
         self.line = line
+
+    def __reduce__(self) -> tuple[type[LuaError], tuple[LuaErrorKind, str, int | None]]:
+        return type(self), (self.kind, self.message, self.line)

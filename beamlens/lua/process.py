@@ -1,150 +1,148 @@
-"""The worker process as its owner sees it: start, exchange messages by a deadline, kill."""
+"""The worker process as its owner sees it: start, speak, kill."""
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import select
 import subprocess
 import sys
-import time
+import weakref
 from pathlib import Path
 from typing import Any
 
+from beamlens.lua.channel import Channel, WorkerGone
 from beamlens.lua.errors import LuaError
+from beamlens.lua.interpreter import find_interpreter, library_folders
 
-_WORKER = Path(__file__).with_name("worker.py")
-_MOST_MESSAGE = 2_000_000
-
-
-class WorkerGone(Exception):  # noqa: N818 - an end, not always an error
-    """The worker ended."""
+_PACKAGE = Path(__file__).absolute().parent.parent
+_LAUNCH = _PACKAGE / "lua" / "worker" / "launch.py"
+_REAP_SECONDS = 1.0
 
 
 class WorkerProcess:
-    """One worker. Used by one thread at a time; `kill` may be called by any."""
+    """One worker. Used by one thread at a time; `kill` may be called by any, and more than once."""
 
     def __init__(self, memory_mb: int) -> None:
-        """Start it.
+        """Start it; it is of use once `wait_ready` returned.
 
         Raises:
             LuaError: There is no interpreter to start it with, or it cannot be started.
         """
-        import msgpack
-
-        self._msgpack: Any = msgpack
-        self._pid = os.getpid()
-        if not sys.executable:
-            raise LuaError("runtime", "the sandbox needs a Python executable to start, and sys.executable is empty")
-        command = [sys.executable, "-I", "-S", str(_WORKER), str(memory_mb), *_folders()]
-        try:
-            self._process = subprocess.Popen(  # noqa: S603 - our own script
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env={},
-                cwd="/" if os.name == "posix" else None,
-                close_fds=True,
-                start_new_session=True,
-                bufsize=0,
-            )
-        except OSError as error:
-            raise LuaError("runtime", f"the sandbox cannot be started: {error}") from error
-        if self._process.stdin is None or self._process.stdout is None:
+        if os.name != "posix":
+            raise LuaError("runtime", f"the sandbox needs Linux or macOS, and this is {sys.platform}")
+        if not _LAUNCH.is_file():
+            raise LuaError("runtime", f"the sandbox cannot be started: {_LAUNCH} is no file on disk")
+        self._process = _start(memory_mb)
+        self.killed = False
+        self._ready = False
+        pipes = (self._process.stdin, self._process.stdout, self._process.stderr)
+        if pipes[0] is None or pipes[1] is None:
             raise LuaError("runtime", "the sandbox has no pipes")
-        self._stdin, self._stdout = self._process.stdin, self._process.stdout
+        self._channel = Channel(pipes[1].fileno(), pipes[0].fileno())
+        # Also for a sandbox that nobody closed, and at the exit of the interpreter.
+        self._end = weakref.finalize(self, _finish, self._process, pipes, os.getpid())
+        self._owner = os.getpid()
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
 
     @property
     def inherited(self) -> bool:
         """Whether this is a forked child's copy: the worker belongs to the parent."""
-        return self._pid != os.getpid()
+        return self._owner != os.getpid()
 
     @property
     def alive(self) -> bool:
         """Whether it runs and is ours."""
-        return not self.inherited and self._process.poll() is None
+        return not self.inherited and not self.killed and self._process.poll() is None
+
+    def wait_ready(self, deadline: float) -> None:
+        """Wait until it has confined itself and takes code; returns at once the next times.
+
+        Raises:
+            LuaError: It ended instead; says what it said last.
+            WorkerGone: It was killed.
+            TimeoutError: The deadline passed first.
+        """
+        if self._ready:
+            return
+        try:
+            first = self.receive(deadline)
+        except WorkerGone:
+            if self.killed or self.inherited:
+                raise
+            raise LuaError("runtime", f"the sandbox did not start: {self._last_words()}") from None
+        if "ready" not in first:
+            raise LuaError("runtime", "the sandbox did not start: another program answered")
+        self._ready = True
 
     def send(self, message: dict[str, Any], deadline: float) -> None:
-        """Send a message.
-
-        Raises:
-            WorkerGone: It ended.
-            TimeoutError: It does not read.
-        """
-        body = self._msgpack.packb(message, default=str)
-        if len(body) > _MOST_MESSAGE:
-            raise ValueError("too large")
-        data = memoryview(len(body).to_bytes(4, "big") + body)
-        descriptor = self._stdin.fileno()
-        while data:
-            self._wait([], [descriptor], deadline)
-            try:
-                data = data[os.write(descriptor, data[: select.PIPE_BUF]) :]
-            except OSError as error:
-                raise WorkerGone from error
+        """See `Channel.send`."""
+        if self.inherited:
+            raise WorkerGone
+        self._channel.send(message, deadline)
 
     def receive(self, deadline: float) -> dict[str, Any]:
-        """Wait for a message.
-
-        Raises:
-            WorkerGone: It ended.
-            TimeoutError: The deadline, of ``time.monotonic()``, passed first.
-        """
-        size = int.from_bytes(self._read(4, deadline), "big")
-        if size > 2 * _MOST_MESSAGE:
+        """See `Channel.receive`."""
+        if self.inherited:
             raise WorkerGone
-        message: dict[str, Any] = self._msgpack.unpackb(self._read(size, deadline), strict_map_key=False)
-        return message
+        return self._channel.receive(deadline)
 
     def kill(self) -> None:
-        """End it at once. The parent's worker is left alone by a forked child."""
-        if self.inherited:
-            self._process.returncode = 0  # not ours to wait for
-        else:
+        """End it at once, without waiting. A forked child leaves its parent's worker alone."""
+        self.killed = True
+        if not self.inherited:
             try:
                 self._process.kill()
             except OSError:
                 pass
 
-    def reap(self) -> int | None:
-        """Wait for its end after `kill`, close the pipes; its return code."""
-        for stream in (self._stdin, self._stdout):
-            try:
-                stream.close()
-            except OSError:
-                pass
-        return None if self.inherited else self._process.wait()
+    def end(self) -> int | None:
+        """Kill it, wait for its end, close the pipes; its return code as in `subprocess`, if it is known."""
+        self.killed = True
+        self._end()
+        return None if self.inherited else self._process.returncode
 
-    def _read(self, size: int, deadline: float) -> bytes:
-        parts = []
-        descriptor = self._stdout.fileno()
-        while size > 0:
-            self._wait([descriptor], [], deadline)
-            part = os.read(descriptor, min(size, 1 << 16))
-            if not part:
-                raise WorkerGone
-            parts.append(part)
-            size -= len(part)
-        return b"".join(parts)
-
-    def _wait(self, reading: list[int], writing: list[int], deadline: float) -> None:
-        poller = select.poll()
-        for descriptor in reading:
-            poller.register(descriptor, select.POLLIN | select.POLLHUP)
-        for descriptor in writing:
-            poller.register(descriptor, select.POLLOUT | select.POLLERR)
-        left = deadline - time.monotonic()
-        if left <= 0 or not poller.poll(left * 1000):
-            raise TimeoutError
+    def _last_words(self) -> str:
+        stream = self._process.stderr
+        try:
+            os.set_blocking(stream.fileno(), False)  # type: ignore[union-attr]
+            text = (stream.read() or b"").decode("utf-8", "replace").strip()  # type: ignore[union-attr]
+        except (OSError, ValueError):
+            text = ""
+        return text.splitlines()[-1][:300] if text else "its process ended without a word"
 
 
-def _folders() -> list[str]:
-    """Where lupa and msgpack are: a bare interpreter does not know."""
-    found = []
-    for name in ("lupa", "msgpack"):
-        spec = importlib.util.find_spec(name)
-        if spec is None or spec.origin is None:
-            raise LuaError("runtime", f"the sandbox needs the package {name}")
-        found.append(str(Path(spec.origin).parent.parent))
-    return list(dict.fromkeys(found))
+def _start(memory_mb: int) -> subprocess.Popen[bytes]:
+    command = [find_interpreter(), "-I", "-S", "-B", str(_LAUNCH), str(memory_mb), str(_PACKAGE)]
+    try:
+        return subprocess.Popen(  # noqa: S603 - our own script
+            command + library_folders(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,  # for the reason of a failed start; the worker then lets go of it
+            env={},
+            cwd="/",
+            close_fds=True,
+            start_new_session=True,
+            bufsize=0,
+        )
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+        raise LuaError("runtime", f"the sandbox cannot be started: {error}") from error
+
+
+def _finish(process: subprocess.Popen[bytes], pipes: tuple[Any, ...], owner: int) -> None:
+    if owner == os.getpid():
+        try:
+            process.kill()
+            process.wait(_REAP_SECONDS)
+        except (OSError, subprocess.TimeoutExpired):
+            pass  # in the kernel's hands: subprocess collects it later
+    else:
+        process.returncode = 0  # not ours to wait for
+    for pipe in pipes:
+        try:
+            pipe.close()
+        except OSError:
+            pass

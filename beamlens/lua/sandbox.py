@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-import threading
+import signal
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import Any, Self, get_args
 
-from beamlens.lua.errors import LuaError
-from beamlens.lua.hints import hint
-from beamlens.lua.process import WorkerGone, WorkerProcess
-from beamlens_actors import AbortSignal, Timer, clock
+from beamlens.errors import ConfigError
+from beamlens.lua.channel import WorkerGone
+from beamlens.lua.errors import LuaError, LuaErrorKind
+from beamlens.lua.hints import KEYWORDS, hint
+from beamlens.lua.plain import NotPlain, plain
+from beamlens.lua.process import WorkerProcess
+from beamlens.lua.slot import Slot, Ticket
+from beamlens_actors import AbortSignal
 
 MOST_CODE = 16_000
+_MOST_CALLS = 1_000
+_KINDS: dict[Any, LuaErrorKind] = {kind: kind for kind in get_args(LuaErrorKind)}
+_ENDS: dict[str, tuple[LuaErrorKind, str]] = {
+    "SIGABRT": ("memory", "not enough memory"),  # Lua's own way out when it cannot allocate at all
+    "SIGALRM": ("timeout", "the code did not end in time"),
+    "SIGXCPU": ("timeout", "the code did not end in time"),
+}
 
 
 class Sandbox:
     """Runs Lua 5.4 in a worker process (design D5).
 
-    The worker has no files, no network to speak of, an empty environment, bounded memory, and is killed at the
-    deadline. It starts at the first run, is used again, and ends when idle. Functions are called in this process, on
-    the thread that called `run`. Usable after any failure; runs of several threads queue.
+    The worker has no files, no network, an empty environment, bounded memory, and is killed at the deadline.
+    It starts at the first run, is used again, and ends when idle. Functions are called in this process, on the
+    thread that called `run`. Usable after any failure; runs of several threads queue.
     """
 
     def __init__(
@@ -33,19 +44,25 @@ class Sandbox:
         """Describe the sandbox; nothing is started.
 
         Args:
-            callbacks: Lua name to function. It gets positional JSON values and returns one.
-            timeout: Seconds for one run, starting the worker and callbacks included.
-            memory_mb: What Lua may use.
+            callbacks: Lua name to function. It gets positional JSON values and returns one; what it raises
+                reaches Lua as the name of its type.
+            timeout: Seconds for one run: waiting for its turn, starting the worker and callbacks included.
+            memory_mb: Megabytes that Lua may use, results of callbacks included.
             idle_timeout: Seconds after the last run until the worker ends.
+
+        Raises:
+            ConfigError: A name that Lua cannot call, or a number out of range.
         """
+        for name in callbacks or ():
+            if not (name.isascii() and name.isidentifier()) or name in KEYWORDS:
+                raise ConfigError(f"{name!r} cannot be the name of a Lua function", field="callbacks")
+        if not 0 < timeout <= 3600:
+            raise ConfigError(f"timeout must be above 0 and at most 3600 seconds, not {timeout!r}", field="timeout")
+        if not 1 <= memory_mb <= 4096:
+            raise ConfigError(f"memory_mb must be 1 to 4096, not {memory_mb!r}", field="memory_mb")
         self._callbacks = dict(callbacks or {})
         self._timeout = timeout
-        self._memory_mb = memory_mb
-        self._idle_timeout = idle_timeout
-        self._turn = threading.Lock()
-        self._worker: WorkerProcess | None = None
-        self._idle: Timer | None = None
-        self._last_used = 0.0
+        self._slot = Slot(memory_mb, idle_timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -54,102 +71,137 @@ class Sandbox:
         self.close()
 
     def run(self, code: str, *, abort: AbortSignal | None = None) -> Any:
-        """Run code and return what it returns, as a JSON value; an empty table is ``[]``.
+        """Run code and return what it returns, as a JSON value.
+
+        An empty table is ``[]``, several values are a list, holes in a list are ``None``, and so are infinity
+        and not-a-number. At most 64 KB of text, 5000 values, 8 tables deep.
 
         Args:
-            code: Lua source, at most 16 000 characters.
+            code: Lua source, at most 16 000 bytes.
             abort: Ends it early.
 
         Raises:
             LuaError: See its ``kind``.
             Aborted: The signal fired.
         """
-        if len(code) > MOST_CODE:
-            raise LuaError("syntax", f"the code has {len(code)} characters; at most {MOST_CODE} are allowed")
+        source = code.encode("utf-8", "replace")
+        if len(source) > MOST_CODE:
+            raise LuaError("syntax", f"the code has {len(source)} bytes; at most {MOST_CODE} are allowed")
         deadline = time.monotonic() + self._timeout
         abort = abort or AbortSignal()
         abort.raise_if_aborted()
-        if not self._turn.acquire(timeout=self._timeout):
-            raise LuaError("timeout", f"other runs of this sandbox took the {self._timeout:g} s")
+        ticket = self._slot.enter(deadline, abort)
+        take_back = abort.on_abort(lambda: self._slot.stop(ticket))
         try:
-            return self._run(code, deadline, abort)
-        finally:
-            self._last_used = time.monotonic()
-            self._turn.release()
-            self._end_when_idle()
-
-    def close(self) -> None:
-        """End the worker. The sandbox may be used again: then it starts another."""
-        if self._idle is not None:
-            self._idle.cancel()
-        worker = self._worker
-        if worker is not None:
-            worker.kill()  # a run in progress sees its end and returns
-        with self._turn:
-            self._drop()
-
-    def _run(self, code: str, deadline: float, abort: AbortSignal) -> Any:
-        worker = self._ready()
-        take_back = abort.on_abort(worker.kill)
-        try:
-            worker.send({"run": code.encode("utf-8", "replace"), "names": list(self._callbacks)}, deadline)
-            while "call" in (message := worker.receive(deadline)):
-                worker.send(self._call(message["call"], message["args"]), deadline)
-        except TimeoutError:
-            self._drop()
-            raise LuaError("timeout", f"the code did not end within {self._timeout:g} s and was killed") from None
-        except WorkerGone:
-            code_of_end = self._drop()
-            abort.raise_if_aborted()
-            raise LuaError("runtime", f"the sandbox process ended (exit code {code_of_end})") from None
-        except BaseException:
-            self._drop()  # what it would say next belongs to this run
-            raise
+            run = _Run(self._slot, ticket, self._callbacks, deadline)
+            return run.result(code, source, abort)
         finally:
             take_back()
-        if "error" in message:
-            text = message["message"]
-            more = hint(text, code, self._callbacks)
-            raise LuaError(message["error"], f"{text} ({more})" if more else text, message.get("line"))
-        return message["ok"]
+            self._slot.leave(ticket)
 
-    def _call(self, name: str, args: list[Any]) -> dict[str, Any]:
+    def close(self) -> None:
+        """End the worker, and with it a run in progress; does not wait for callbacks. May be repeated.
+
+        The sandbox may be used again: then it starts another worker.
+        """
+        self._slot.close()
+
+
+class _Run:
+    """One run, from the code to its value."""
+
+    def __init__(
+        self, slot: Slot, ticket: Ticket, callbacks: Mapping[str, Callable[..., Any]], deadline: float
+    ) -> None:
+        self._slot = slot
+        self._ticket = ticket
+        self._callbacks = callbacks
+        self._deadline = deadline
+        self._began = time.monotonic()
+        self._calls = 0
+        self._spent: dict[str, float] = {}
+
+    def result(self, code: str, source: bytes, abort: AbortSignal) -> Any:
         try:
-            answer: dict[str, Any] = {"ret": self._callbacks[name](*args)}
-            import msgpack
+            answer = self._converse(source)
+        except TimeoutError:
+            self._slot.drop(self._ticket)
+            raise LuaError("timeout", f"the code did not end in time and was killed{self._blame(code)}") from None
+        except WorkerGone:
+            end = self._slot.drop(self._ticket)
+            abort.raise_if_aborted()
+            raise self._ended(end) from None
+        except BaseException:
+            self._slot.drop(self._ticket)  # what it would say next belongs to this run
+            raise
+        if "error" in answer:
+            raise self._error(answer, code)
+        try:
+            return plain(answer.get("ok"))
+        except NotPlain as reason:
+            raise LuaError("result", str(reason)) from None
 
-            pack: Any = msgpack.packb
-            if len(pack(answer, default=str)) > 1_000_000:
-                return {"err": "the result is larger than 1 MB; ask for less"}
+    def _converse(self, source: bytes) -> dict[str, Any]:
+        worker = self._slot.worker(self._ticket, self._deadline)
+        left = max(0.0, self._deadline - time.monotonic())
+        worker.send({"run": source, "names": list(self._callbacks), "seconds": left}, self._deadline)
+        while "call" in (message := worker.receive(self._deadline)):
+            self._answer(worker, message)
+        return message
+
+    def _answer(self, worker: WorkerProcess, message: dict[str, Any]) -> None:
+        name, arguments = message["call"], message.get("args")
+        self._calls += 1
+        known = isinstance(name, str) and name in self._callbacks
+        if not known or not isinstance(arguments, list) or self._calls > _MOST_CALLS:
+            raise WorkerGone  # it was taken over: our own worker asks for nothing else
+        began = time.monotonic()
+        try:
+            answer = {"ret": plain(self._callbacks[name](*arguments))}
+        except NotPlain as reason:
+            answer = {"err": str(reason)}
         except Exception as error:  # noqa: BLE001 - only its type may be seen inside
-            return {"err": type(error).__name__}
-        return answer
+            answer = {"err": type(error).__name__}
+        self._spent[name] = self._spent.get(name, 0.0) + time.monotonic() - began
+        worker.send(answer, self._deadline)
 
-    def _ready(self) -> WorkerProcess:
-        if self._worker is None or not self._worker.alive:
-            self._drop()
-            self._worker = WorkerProcess(self._memory_mb)
-        return self._worker
+    def _error(self, answer: dict[str, Any], code: str) -> LuaError:
+        kind, text, line = answer["error"], str(answer.get("message")), answer.get("line")
+        more = hint(text, code, self._callbacks)
+        if kind == "timeout":
+            text += self._blame(code)
+        if line is None and kind == "callback":
+            line = _only_line(code, text.partition(":")[0])
+        text = f"{text} ({more})" if more else text
+        return LuaError(_KINDS.get(kind, "runtime"), text, line if isinstance(line, int) else None)
 
-    def _drop(self) -> int | None:
-        worker, self._worker = self._worker, None
-        if worker is None:
-            return None
-        worker.kill()
-        return worker.reap()
-
-    def _end_when_idle(self) -> None:
-        if self._worker is not None and (self._idle is None or not self._idle.active):
-            self._idle = clock.call_later(self._idle_timeout, self._check_idle)
-
-    def _check_idle(self) -> None:
-        if not self._turn.acquire(blocking=False):
-            return  # in use; its end sets the next check
+    def _ended(self, code: int | None) -> LuaError:
+        if self._ticket.closed:
+            return LuaError("runtime", "the sandbox was closed while the code ran")
+        if code is None or code >= 0:
+            return LuaError("runtime", f"the sandbox process ended (exit code {code})")
         try:
-            left = self._last_used + self._idle_timeout - time.monotonic()
-            if left <= 0.05:
-                self._drop()
-            else:
-                self._idle = clock.call_later(left, self._check_idle)
-        finally:
-            self._turn.release()
+            name = signal.Signals(-code).name
+        except ValueError:
+            name = f"signal {-code}"
+        if name in _ENDS:
+            return LuaError(*_ENDS[name])
+        return LuaError("runtime", f"the sandbox process ended: it was killed ({name})")
+
+    def _blame(self, code: str) -> str:
+        """Where the time went, if that is known."""
+        taken = time.monotonic() - self._began
+        name = max(self._spent, key=self._spent.__getitem__, default=None)
+        if name is not None and self._spent[name] > taken / 2:
+            return f": {name}() took {self._spent[name]:.1f} s of it; call it less often"
+        if self._calls > 100:
+            return f": it called functions {self._calls} times"
+        if any(word in code for word in ("find", "match", "gsub")):
+            return ": is there an endless loop, or a text pattern with several of .- .* .+ on a long text?"
+        return ": is there an endless loop?"
+
+
+def _only_line(code: str, name: str) -> int | None:
+    """The line that names a function; Lua forgets it in ``return f()``."""
+    lines = [number for number, line in enumerate(code.split("\n"), 1) if name in line]
+    return lines[0] if len(lines) == 1 else None
