@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +21,7 @@ class Reply:
     raw: bytes | None = None
     hold: threading.Event | None = None
     drop: bool = False
+    trickle: bool = False  # sends spaces, one now and then, until the client goes away
 
 
 def message(*content: dict[str, Any], stop_reason: str | None = None, **usage: int) -> Reply:
@@ -122,10 +124,13 @@ class MessagesAPI:
         try:
             handler.send_response(reply.status)
             handler.send_header("content-type", "application/json")
-            handler.send_header("content-length", str(len(data)))
+            handler.send_header("content-length", str(1 << 20 if reply.trickle else len(data)))
             for name, value in reply.headers.items():
                 handler.send_header(name, value)
             handler.end_headers()
+            while reply.trickle:
+                handler.wfile.write(b" ")
+                time.sleep(0.01)
             handler.wfile.write(data)
         except OSError:
             handler.close_connection = True

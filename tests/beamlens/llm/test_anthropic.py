@@ -8,8 +8,11 @@ import pytest
 
 from beamlens.errors import LLMError
 from beamlens.llm.anthropic import AnthropicClient
+from beamlens.llm.anthropic_failures import retry_after
+from beamlens.llm.anthropic_wire import INCOMPLETE
 from beamlens.llm.client import Message, Request, Text, ToolCall, ToolOutput, ToolSpec
 from beamlens_actors import Aborted, AbortSignal
+from beamlens_actors.testing import FakeClock
 from tests.support.messages_api import MessagesAPI, Reply, error, message, text, tool_use
 
 KEY = "sk-ant-a-key-that-must-not-show"
@@ -132,6 +135,99 @@ def test_an_aborted_call_is_not_sent(call):
     with MessagesAPI(message(text("ok"))) as api, pytest.raises(Aborted):
         call(api, abort=abort)
     assert api.requests == []
+
+
+def test_aborting_ends_a_call_in_flight_at_once(call):
+    abort, held, outcome = AbortSignal(), threading.Event(), []
+
+    def ask(api):
+        with pytest.raises(Aborted) as caught:
+            call(api, Request("", (Message.user("Look."),), timeout=3600.0), abort)
+        outcome.append(caught.value)
+
+    with MessagesAPI(Reply(hold=held)) as api:
+        thread = threading.Thread(target=ask, args=(api,))
+        thread.start()
+        assert api.arrived.acquire(timeout=10)
+        abort.abort("enough")
+        thread.join(20)  # the server holds its answer for longer
+        assert len(outcome) == 1
+    assert len(api.requests) == 1
+
+
+def test_an_answer_that_trickles_in_ends_with_the_timeout(call):
+    with MessagesAPI(Reply(trickle=True)) as api, pytest.raises(LLMError) as caught:
+        call(api, Request("", (Message.user("Look."),), timeout=0.3))
+    assert (caught.value.kind, caught.value.retryable) == ("timeout", True)
+
+
+def test_each_call_has_a_connection_of_its_own(call):
+    with MessagesAPI(message(text("ok"))) as api:
+        call(api)
+    assert api.headers[0]["connection"] == "close"
+
+
+def test_neither_an_error_nor_what_it_drags_along_holds_the_key(call):
+    refusal = error(400, "invalid_request_error", f"no such thing: {KEY}\nmore")
+    with MessagesAPI(refusal) as api, pytest.raises(LLMError) as caught:
+        call(api)
+    assert str(caught.value) == "the provider answered 400: no such thing: [key]"
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+
+def test_a_cut_off_tool_call_is_for_validation_to_refuse(call):
+    reply = message(tool_use("a", "t1", whole=1), tool_use("b", "t2", half=1), stop_reason="max_tokens")
+    with MessagesAPI(reply) as api:
+        completion = call(api)
+    assert completion.tool_calls == (ToolCall("t1", "a", {"whole": 1}), ToolCall("t2", "b", INCOMPLETE))
+
+
+def test_no_text_is_empty_and_results_come_first(call):
+    conversation = (Message("user", (Text(" "), Text("and"), ToolOutput("t1", "1"))), Message("assistant", (Text(""),)))
+    with MessagesAPI(message(text("ok"))) as api:
+        call(api, Request(" ", conversation))
+    sent = api.requests[0]
+    assert "system" not in sent
+    assert [block["type"] for block in sent["messages"][0]["content"]] == ["tool_result", "text"]
+    assert sent["messages"][1]["content"] == [{"type": "text", "text": "(nothing)"}]
+
+
+def test_an_answer_that_is_no_message_is_a_response_error(call):
+    with MessagesAPI(Reply(body={"type": "other"})) as api, pytest.raises(LLMError) as caught:
+        call(api, max_retries=0)
+    assert (caught.value.kind, caught.value.retryable) == ("response", True)
+
+
+def test_a_refusal_is_an_error_that_is_not_tried_again(call):
+    with MessagesAPI(message(stop_reason="refusal")) as api, pytest.raises(LLMError, match="refused") as caught:
+        call(api)
+    assert (caught.value.kind, caught.value.retryable, len(api.requests)) == ("response", False, 1)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
+        ({"retry-after": "9"}, 9.0),
+        ({"retry-after": "-9"}, 0.0),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "soon"}, None),
+        ({}, None),
+        ({"retry-after": "Thu, 01 Jan 1970 00:01:00 GMT"}, 30.0),
+        ({"retry-after": "Thu, 01 Jan 1970 00:00:10 -0000"}, 0.0),
+    ],
+)
+def test_what_a_server_asks_to_wait_is_understood(headers, seconds):
+    with FakeClock(epoch=30.0):
+        assert retry_after(headers) == seconds
+
+
+@pytest.mark.parametrize("key", ["a key", "schlüssel", "two\nlines"])
+def test_what_cannot_be_a_key_is_refused_without_showing_it(key):
+    with pytest.raises(LLMError) as caught:
+        AnthropicClient(api_key=key).complete(Request("", ()), abort=AbortSignal())
+    assert caught.value.kind == "authentication"
+    assert key not in str(caught.value)
 
 
 def test_without_a_key_the_error_names_it():

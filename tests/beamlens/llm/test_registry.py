@@ -31,7 +31,7 @@ def test_a_client_of_ones_own_is_taken_as_it_is():
 @pytest.mark.parametrize(
     ("config", "field", "words"),
     [
-        ({"primary": "x"}, "client_registry.clients", "Field required"),
+        ({"primary": "x"}, "client_registry.clients", "is missing; the fields are: primary, clients"),
         ({"primary": "x", "clients": []}, "client_registry.clients", "at least 1"),
         ({"primary": "x", "clients": [OFFLINE]}, "client_registry.primary", "the clients are: a"),
         ({"primary": "a", "clients": [OFFLINE, OFFLINE]}, "client_registry.clients[1].name", "used twice"),
@@ -60,6 +60,45 @@ def test_what_is_wrong_is_named_with_its_field_and_the_choices(config, field, wo
         ClientRegistry.build(config, environ={})
     assert caught.value.field == field
     assert words in str(caught.value)
+
+
+def test_a_named_retry_policy_is_known_and_another_one_refused_with_the_choices():
+    def config(policy):
+        return {"primary": "a", "clients": [{**OFFLINE, "retry_policy": policy}]}
+
+    assert ClientRegistry.build(config("DefaultRetry"), environ={}).primary.model == "offline"
+    with pytest.raises(ClientConfigError, match=r"no policy is named 'Nope'; the named policies are: DefaultRetry"):
+        ClientRegistry.build(config("Nope"), environ={})
+
+
+def test_a_class_instead_of_a_client_is_refused():
+    with pytest.raises(ClientConfigError, match="not the class ScriptedClient: make one"):
+        ClientRegistry.build(ScriptedClient)
+
+
+def test_a_client_that_cannot_be_closed_does_not_keep_the_next_one_open(caplog):
+    class Stuck(ScriptedClient):
+        def close(self):
+            raise OSError("stuck")
+
+    closed = []
+
+    class Fine(ScriptedClient):
+        def close(self):
+            closed.append(self)
+
+    ClientRegistry({"a": Stuck([]), "b": Fine([])}, "a").close()
+    assert len(closed) == 1
+    assert "'a' could not be closed" in caplog.text
+
+
+@pytest.mark.parametrize("model", ["claude-sonnet-4-20250514", "claude-sonnet-4-0", "claude-sonnet-4"])
+def test_a_dated_model_costs_what_the_model_costs(model):
+    assert cost(model, Usage(1_000_000, 0)) == 3.0
+
+
+def test_a_newer_model_is_not_priced_as_an_older_one():
+    assert cost("claude-sonnet-4-99", Usage(1_000_000, 0)) is None
 
 
 def test_an_unknown_client_is_named_with_the_choices():
