@@ -27,6 +27,21 @@ redactor = Redactor()
         ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----", "MIIE"),
         ("mail to anna.b@example.org now", "anna.b@example.org"),
         ("card 4111 1111 1111 1111", "4111 1111 1111 1111"),
+        ("DB_PASSWORD='a b c' x", "a b c"),
+        ('{"a": "{\\"password\\": \\"in JSON in JSON\\"}"}', "in JSON in JSON"),
+        ("--api-key abc123 --verbose", "abc123"),
+        ("Cookie: a=b; c=d", "c=d"),
+        ("('authorization', 'Bearer x.y_z12345')", "x.y_z12345"),
+        ("https://bob:p/w@host/x", "p/w"),
+        ("redis://:pw@host", "pw"),
+        ("os.environ['AWS_SECRET_ACCESS_KEY'] = 'wJalr/XUt'", "wJalr"),
+        ("pwd=1234567", "1234567"),
+        ("passwords: ['one', 'two']", "two"),
+        ("https://blob/a?sv=1&sig=abc%2F", "abc%2F"),
+        ("sk_live_0123456789abcdef", "0123456789abcdef"),
+        ("PGPASSWORD=abc psql", "abc"),
+        ("-----BEGIN PRIVATE KEY-----\nMIIEabc, and the end was cut off", "MIIEabc"),
+        ("connectionString=Server=a;Password=b", "Password=b"),
     ],
 )
 def test_a_secret_is_taken_out(text, secret):
@@ -43,6 +58,19 @@ def test_a_secret_is_taken_out(text, secret):
         "host db-1.internal 10.0.0.1:5432",
         "3f2504e0-4f89-11d3-9a0c-0305e82c3301",
         "order 1234567890123 took 12.5 ms",
+        "max_tokens: 4096",
+        "password_file=/etc/x",
+        "the password is wrong",
+        "basic_auth_enabled=true",
+        "secretary=anna",
+        "monkey=5",
+        "timestamp 1763711111111",
+        "a basic understanding",
+        "Bearer of bad news",
+        "key=users:5",
+        "authentication failed for user",
+        "https://host:8080/a@b",
+        "assert tokens == 5",
     ],
 )
 def test_what_is_no_secret_stays(text):
@@ -56,6 +84,35 @@ def test_values_under_secret_keys_are_taken_out_of_json():
         "tokens": 5,
         "rows": [{"note": "password=[redacted:secret]"}],
     }
+
+
+def test_keys_that_differ_in_a_secret_only_are_both_kept():
+    value = {"a@example.org": 1, "b@example.org": 2}
+    assert redactor.value(value) == {"[redacted:e-mail]": 1, "[redacted:e-mail] (2)": 2}
+
+
+def test_all_that_stands_under_a_secret_key_is_hidden_but_flags_and_counts():
+    value = {"credentials": {"user": "anna", "pins": [1234, "x"], "valid": True, "none": None}, "tokens": 1200}
+    hidden = "[redacted:secret]"
+    assert redactor.value(value) == {
+        "credentials": {"user": hidden, "pins": [1234, hidden], "valid": True, "none": None},
+        "tokens": 1200,
+    }
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("(", "is not a regular expression"),
+        (5, "is not a regular expression"),
+        (b"x", "for bytes"),
+        ("x*", "the empty text"),
+    ],
+)
+def test_a_pattern_that_would_not_work_is_refused_by_its_index(pattern, words):
+    with pytest.raises(ConfigError, match=words) as caught:
+        Redactor(["good", pattern])
+    assert caught.value.field == "redact[1]"
 
 
 def test_patterns_of_ones_own_are_applied():
