@@ -10,6 +10,8 @@ from beamlens.detect.sensors import Reading
 _QUIET = Reading(active=False)
 _MAD_TO_SIGMA = 1.4826
 _SIGMAS = 6.0
+_FEWEST = 10
+_SOONER = 6
 
 
 class Shift:
@@ -18,7 +20,8 @@ class Shift:
     The last `recent` samples are compared with a baseline of the samples before them: their median must exceed it by
     `least` in the value's unit, be `ratio` times as high, and lie six robust standard deviations (median absolute
     deviation) away. The baseline does not learn while active, so trouble that lasts does not become normal, until
-    `adopt_after` seconds have passed.
+    `adopt_after` seconds have passed; a sixth of them if there was no baseline yet, for what has been so from the
+    beginning may be usual.
     """
 
     def __init__(
@@ -40,7 +43,7 @@ class Shift:
             ratio: Least quotient to the baseline.
             recent: Samples that must have risen.
             baseline: Most samples of the baseline.
-            prior: The baseline while there are fewer than 10 samples of it.
+            prior: What is taken for the baseline while there are fewer than 10 samples of it.
             unit: Unit of the value, for the reason.
             what: What rose, as the reason calls it.
             adopt_after: Seconds after which the new level becomes the baseline.
@@ -70,17 +73,26 @@ class Shift:
             return _QUIET
         if self._since is None:
             self._since = timestamp
-        elif timestamp - self._since >= self._adopt_after:
+        elif timestamp - self._since >= (self._adopt_after if self._known() else self._adopt_after / _SOONER):
             self._since = None
             self._baseline.clear()
-            self._baseline.extend([level] * 10)
+            self._baseline.extend([level] * _FEWEST)
             return _QUIET
+        return self._describe(level, base)
+
+    def _describe(self, level: float, base: float) -> Reading:
         unit = f" {self._unit}" if self._unit else ""
+        if not self._known():
+            reason = f"{self._what} is {level:.3g}{unit}; what is usual is not known yet"
+            return Reading(active=True, reason=reason, data={"level": level})
         reason = f"{self._what} rose to {level:.3g}{unit} from a usual {base:.3g}{unit}"
         return Reading(active=True, reason=reason, data={"level": level, "baseline": base})
 
+    def _known(self) -> bool:
+        return len(self._baseline) >= _FEWEST
+
     def _level(self) -> tuple[float, float]:
-        if len(self._baseline) < 10:
+        if not self._known():
             return self._prior, 0.0
         base = statistics.median(self._baseline)
         return base, _MAD_TO_SIGMA * statistics.median(abs(value - base) for value in self._baseline)

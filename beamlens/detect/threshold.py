@@ -46,10 +46,10 @@ class Threshold:
 
     def _judge(self, value: float, slack: float) -> tuple[Severity | None, float, str]:
         metric = self._metric
-        if metric.critical is not None and value >= metric.critical * (1 - slack):
+        if metric.critical is not None and value >= metric.critical - slack * abs(metric.critical):
             return "critical", metric.critical, "at or above"
-        if metric.high is not None and value >= metric.high * (1 - slack):
+        if metric.high is not None and value >= metric.high - slack * abs(metric.high):
             return "warning", metric.high, "at or above"
-        if metric.low is not None and value <= metric.low * (1 + slack):
+        if metric.low is not None and value <= metric.low + slack * abs(metric.low):
             return "warning", metric.low, "at or below"
         return None, 0.0, ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from beamlens.domains.domain import Domain, callback
@@ -21,10 +22,27 @@ def built_in_names() -> tuple[str, ...]:
     return tuple(sorted(_BUILT_IN))
 
 
+class _Classes(Mapping[str, type[Domain]]):
+    """Imports a class when it is asked for."""
+
+    def __getitem__(self, name: str) -> type[Domain]:
+        return built_in(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(built_in_names())
+
+    def __len__(self) -> int:
+        return len(_BUILT_IN)
+
+
 def built_in(name: str) -> type[Domain]:
     """The class of a built-in domain; raises `KeyError`. What is not used is not imported."""
     cls: type[Domain] = __getattr__(_BUILT_IN[name])
     return cls
+
+
+BUILT_IN: Mapping[str, type[Domain]] = _Classes()
+"""The built-in domains by name; what is not used is not imported."""
 
 
 def __getattr__(name: str) -> Any:
@@ -34,6 +52,7 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "BUILT_IN",
     "Domain",
     "ExceptionDomain",
     "LoggerDomain",

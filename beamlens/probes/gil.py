@@ -1,13 +1,14 @@
 """How long a thread waits for the GIL: a ticker thread that sleeps 20 ms and records how late it wakes.
 
 Late is not yet the GIL: on a busy machine the thread waits for a processor. Linux counts that wait for each thread
-(``schedstat``, the second field: nanoseconds in the run queue), so it is taken off. A hypervisor that steals time, and
-a control group that throttles, are seen in their own counters and taken off too. What is left is time in which the
-thread could have run but for the GIL.
+(``schedstat``), so it is taken off; so is what a hypervisor steals and a control group throttles. What is left is time
+in which the thread could have run but for the GIL. It counts as contention only where this process's own threads
+explain it: who keeps the GIL burns a processor, or waits for one.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import threading
@@ -16,14 +17,18 @@ from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
+from beamlens.probes import limits
+from beamlens.probes.pressure import RunQueue, run_delays, stolen_seconds
 from beamlens_actors.backends.threads import spawn
 
 _TICK = 0.020
 _WORTH_A_READ = 0.001
 _SPAN = 3.0
-_CPU_STAT = Path("/sys/fs/cgroup/cpu.stat")
+_SHORTEST = 0.5
+_BUSY = 0.5
+_SURELY_BUSY = 0.9
+_STARVED_WAIT = 0.1
+_COVERED = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,28 +37,38 @@ class GilReading:
 
     Attributes:
         seconds: How much time it covers.
-        lateness_ms: Median lateness of a wake-up.
+        lateness_ms: Median lateness of a wake-up, whatever the reason.
         p95_ms: 95th percentile.
         max_ms: The worst.
-        wait_share: Share of the time in which the ticker waited for the GIL, 0 to 1: about 0.3 under one busy Python
-            thread (it waits the switch interval of 5 ms, twice, for each 20 ms of sleep), near 1 under a C call that
-            keeps it.
+        wait_ms: Median wait for the GIL of a wake-up.
+        wait_share: Share of the time in which the ticker waited for the GIL, 0 to 1: about 0.25 under one busy Python
+            thread (it waits the switch interval of 5 ms for 20 ms of sleep), near 1 under a C call that keeps it.
+        stall_ms: The longest wait for the GIL that this process's CPU time covers.
         cpu_cores: Cores that this process used, as a mean.
         elsewhere_share: Share of the time that it was late for other reasons: run queue, steal, throttling.
+        explained: Whether this process's own threads explain the waits.
     """
 
     seconds: float
     lateness_ms: float
     p95_ms: float
     max_ms: float
+    wait_ms: float
     wait_share: float
+    stall_ms: float
     cpu_cores: float
     elsewhere_share: float
+    explained: bool
 
     @property
     def contention_share(self) -> float:
-        """``wait_share``, but only where this process's own CPU time explains it: who holds the GIL burns a core."""
-        return self.wait_share if self.cpu_cores >= 0.6 * min(1.0, self.wait_share + 0.5) else 0.0
+        """``wait_share`` where it is explained, else 0."""
+        return self.wait_share if self.explained else 0.0
+
+    @property
+    def contention_ms(self) -> float:
+        """``wait_ms`` where it is explained, else 0: about 5 under one busy Python thread."""
+        return self.wait_ms if self.explained else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,59 +81,105 @@ class _Tick:
 
 
 class GilTicker:
-    """The ticker. Started and stopped by count: several domains may share it."""
+    """The ticker. Started and stopped by count: several domains may share it. Not alive in a forked child."""
 
     def __init__(self) -> None:
+        self._ticks: deque[_Tick] = deque(maxlen=int(_SPAN / _TICK) + 1)
+        self._cgroups: list[Path] = []
+        self.lost_in_fork()
+
+    def lost_in_fork(self) -> None:
+        """Forget users and thread: a child has neither, and the lock may have been held."""
         self._lock = threading.Lock()
         self._users = 0
         self._stop: threading.Event | None = None
-        self._pid = 0
-        self._ticks: deque[_Tick] = deque(maxlen=int(_SPAN / _TICK) + 1)
-        self._stolen = (time.monotonic(), _stolen_seconds())
+        self._pid = os.getpid()
+        self._ticks.clear()
+        self._told = False
+        self._stolen = (0.0, 0.0)
+        self._delays: tuple[float, dict[int, float], float] = (0.0, {}, 0.0)
 
     def start(self) -> None:
-        """Start ticking, or count one more user."""
+        """Start ticking, or count one more user.
+
+        Raises:
+            RuntimeError: The system gives no more threads.
+        """
         with self._lock:
-            if self._pid != os.getpid():
-                self._users, self._stop, self._pid = 0, None, os.getpid()
-            self._users += 1
             if self._stop is None:
                 self._ticks.clear()
-                self._stop = stop = threading.Event()
+                self._cgroups = limits.cgroup_folders()
+                self._stolen = (time.monotonic(), stolen_seconds(self._cgroups))
+                stop = threading.Event()
                 spawn(lambda: self._run(stop), "beamlens-gil-ticker")
+                self._stop = stop
+            self._users += 1
 
     def stop(self) -> None:
         """Count one user less; the last one stops it."""
         with self._lock:
-            if self._users and self._pid == os.getpid():
-                self._users -= 1
-                if not self._users and self._stop is not None:
-                    self._stop.set()
-                    self._stop = None
+            self._users = max(0, self._users - 1)
+            if not self._users and self._stop is not None:
+                self._stop.set()
+                self._stop = None
 
     def read(self) -> GilReading | None:
-        """The last three seconds, or ``None`` before the first half second has passed."""
-        ticks = list(self._ticks)
-        now = time.monotonic()
-        ticks = [tick for tick in ticks if now - tick.at < _SPAN]
-        if len(ticks) < 2 or ticks[-1].at - ticks[0].at < 0.5:
+        """The last three seconds; ``None`` before the first half second has passed. About 0.2 ms."""
+        ticks = self._recent()
+        if len(ticks) < 2 or ticks[-1].at - ticks[0].at < _SHORTEST:
             return None
         seconds = ticks[-1].at - ticks[0].at
         stolen = self._stolen_share()
+        wait = max(0.0, min(1.0, sum(tick.waited for tick in ticks[1:]) / seconds) - stolen)
+        elsewhere = min(1.0, sum(tick.elsewhere for tick in ticks[1:]) / seconds + stolen)
+        cores = (ticks[-1].cpu - ticks[0].cpu) / seconds
         late = sorted(tick.late for tick in ticks)
+        waited = sorted(tick.waited for tick in ticks)
         return GilReading(
             seconds=seconds,
             lateness_ms=late[len(late) // 2] * 1e3,
             p95_ms=late[int(len(late) * 0.95)] * 1e3,
             max_ms=late[-1] * 1e3,
-            wait_share=max(0.0, min(1.0, sum(tick.waited for tick in ticks[1:]) / seconds) - stolen),
-            cpu_cores=(ticks[-1].cpu - ticks[0].cpu) / seconds,
-            elsewhere_share=min(1.0, sum(tick.elsewhere for tick in ticks[1:]) / seconds + stolen),
+            wait_ms=waited[len(waited) // 2] * 1e3,
+            wait_share=wait,
+            stall_ms=max(map(_covered_wait, ticks, ticks[1:])) * 1e3,
+            cpu_cores=cores,
+            elsewhere_share=elsewhere,
+            explained=self._explained(wait, cores, elsewhere, _cores_while_waiting(ticks)),
         )
+
+    def _recent(self) -> list[_Tick]:
+        now = time.monotonic()
+        return [tick for tick in self._ticks.copy() if now - tick.at < _SPAN]
+
+    def _explained(self, wait: float, cores: float, elsewhere: float, while_waiting: float) -> bool:
+        """Whether own threads were busy enough, just when the ticker waited, to keep the GIL that long.
+
+        Where the run queue is not told, only a process that has a core to itself is sure not to wait for one. Where it
+        is, a process that is starved by its neighbours counts what its threads wanted: CPU and time in the run queue.
+        """
+        if not self._told:
+            return while_waiting >= _SURELY_BUSY
+        if wait < _STARVED_WAIT:
+            return while_waiting >= _BUSY
+        queued = self._queued_cores()
+        return while_waiting >= _BUSY or cores + queued - elsewhere >= _SURELY_BUSY
+
+    def _queued_cores(self) -> float:
+        """Threads in the run queue, as a mean since the question before; 0 when that is long ago."""
+        now = time.monotonic()
+        then, before, mean = self._delays
+        if now - then < _SHORTEST:
+            return mean
+        delays = run_delays()
+        waited = sum(max(0.0, delay - before[task]) for task, delay in delays.items() if task in before)
+        mean = waited / (now - then) if now - then <= 2 * _SPAN else 0.0
+        self._delays = now, delays, mean
+        return mean
 
     def _stolen_share(self) -> float:
         """Share of the time since the last question that hypervisor or control group took."""
-        now, stolen = time.monotonic(), _stolen_seconds()
+        now, stolen = time.monotonic(), stolen_seconds(self._cgroups)
         (before, stolen_before), self._stolen = self._stolen, (now, stolen)
         return min(1.0, max(0.0, stolen - stolen_before) / max(0.1, now - before))
 
@@ -126,7 +187,7 @@ class GilTicker:
         # Real time, not the replaceable clock: it measures the machine. A system call gives the GIL away and must
         # get it back, so the one for the run queue counts as part of its tick.
         pid = os.getpid()
-        queue = _RunQueue()
+        queue = RunQueue()
         now = time.monotonic()
         queued = queue.seconds()
         try:
@@ -141,46 +202,25 @@ class GilTicker:
                 late = max(0.0, now - began - _TICK)
                 elsewhere = min(late, elsewhere)
                 waited = late - elsewhere if late >= _WORTH_A_READ else 0.0
+                self._told = queue.known
                 self._ticks.append(_Tick(now, late, waited, elsewhere, time.process_time()))
         finally:
             queue.close()
 
 
-class _RunQueue:
-    """Seconds that the thread that made it has waited for a processor; 0 where the system does not tell."""
-
-    def __init__(self) -> None:
-        try:
-            self._file: int | None = os.open("/proc/thread-self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            self._file = None
-
-    def seconds(self) -> float:
-        """Read it anew."""
-        if self._file is None:
-            return 0.0
-        try:
-            return int(os.pread(self._file, 100, 0).split()[1]) / 1e9
-        except (OSError, IndexError, ValueError):
-            return 0.0
-
-    def close(self) -> None:
-        """Give the descriptor back."""
-        if self._file is not None:
-            os.close(self._file)
+def _covered_wait(before: _Tick, tick: _Tick) -> float:
+    """A tick's wait for the GIL, if this process burned CPU for as long; else nobody can have kept it."""
+    return tick.waited if tick.cpu - before.cpu >= _COVERED * tick.waited else 0.0
 
 
-def _stolen_seconds() -> float:
-    """Seconds stolen by the hypervisor, a processor each, and throttled by the control group."""
-    stolen = 0.0
-    try:
-        stolen = getattr(psutil.cpu_times(), "steal", 0.0) / (psutil.cpu_count() or 1)
-        for line in _CPU_STAT.read_text().splitlines():
-            if line.startswith("throttled_usec "):
-                stolen += int(line.split()[1]) / 1e6
-    except (OSError, ValueError):
-        pass
-    return stolen
+def _cores_while_waiting(ticks: list[_Tick]) -> float:
+    """Cores that the process used in the ticks that waited for the GIL, as a mean; 0 when none did."""
+    seconds = spent = 0.0
+    for before, tick in itertools.pairwise(ticks):
+        if tick.waited > 0.0:
+            seconds += tick.at - before.at
+            spent += tick.cpu - before.cpu
+    return spent / seconds if seconds > 0.0 else 0.0
 
 
 def gil_enabled() -> bool:
@@ -190,5 +230,8 @@ def gil_enabled() -> bool:
 
 ticker = GilTicker()
 """The one ticker of this process."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=ticker.lost_in_fork)
 
 __all__ = ["GilReading", "GilTicker", "gil_enabled", "ticker"]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import os
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
-_UNLIMITED_V1 = 1 << 60
+_ROOT = Path("/")
+_UNLIMITED_V1 = float(1 << 60)
+_CONTROLLERS = frozenset({"memory", "pids", "cpu"})
+_MEMORY_USED = {"memory.max": "memory.current", "memory.limit_in_bytes": "memory.usage_in_bytes"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +22,29 @@ class Limit:
     Attributes:
         value: Bytes for memory, a count for threads and descriptors, cores for CPU.
         source: Where it comes from, such as ``"cgroup memory.max"``.
+        file: The control group's file that says it, ``None`` for other limits.
     """
 
     value: float
     source: str
+    file: Path | None = field(default=None, compare=False)
+
+    def used_by_group(self) -> float | None:
+        """What all processes of the control group use of it together; ``None`` for other limits.
+
+        For memory without the page cache, which the kernel takes back before it kills.
+        """
+        if self.file is None:
+            return None
+        if self.file.name == "pids.max":
+            return _number(_text(self.file.with_name("pids.current")))
+        used = _number(_text(self.file.with_name(_MEMORY_USED.get(self.file.name, ""))))
+        if used is None:
+            return None
+        prefix = "" if self.file.name == "memory.max" else "total_"
+        lines = (line.partition(" ") for line in _text(self.file.with_name("memory.stat")).splitlines())
+        cached = {f"{prefix}active_file", f"{prefix}inactive_file"}
+        return max(0.0, used - sum(_number(value) or 0.0 for name, _, value in lines if name in cached))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,38 +57,88 @@ class Limits:
     cores: Limit | None
 
 
-def read(root: Path = Path("/")) -> Limits:
+def read(root: Path = _ROOT) -> Limits:
     """Read the limits; below 1 ms.
 
     Args:
         root: Where ``proc`` and ``sys`` are, for tests.
     """
-    groups = _cgroup_folders(root)
+    groups = cgroup_folders(root)
     return Limits(
         memory=_lowest(
-            _first(groups, "memory.max", "cgroup memory.max"),
-            _first(groups, "memory.limit_in_bytes", "cgroup memory.limit_in_bytes", unlimited=_UNLIMITED_V1),
+            *_in_groups(groups, "memory.max"),
+            *_in_groups(groups, "memory.limit_in_bytes"),
             _resource("RLIMIT_AS"),
-            Limit(float(psutil.virtual_memory().total), "physical memory"),
+            _physical_memory(root),
         ),
         descriptors=_resource("RLIMIT_NOFILE"),
         threads=_lowest(
-            _first(groups, "pids.max", "cgroup pids.max"),
-            _resource("RLIMIT_NPROC"),
-            _number(root / "proc/sys/kernel/threads-max", "kernel.threads-max"),
+            *_in_groups(groups, "pids.max"),
+            _processes(),
+            _system(root / "proc/sys/kernel/threads-max", "kernel.threads-max"),
         ),
-        cores=_lowest(_quota(groups), Limit(float(_affinity()), "CPU affinity")),
+        cores=_lowest(*_quotas(groups), _affinity()),
     )
 
 
-def _affinity() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def cgroup_folders(root: Path = _ROOT) -> list[Path]:
+    """The folders of this process's control groups and their parents, of both versions, the own ones first.
+
+    Inside a container the path that the kernel tells is often the host's and not there; its parents are.
+    """
+    base = root / "sys/fs/cgroup"
+    folders: list[Path] = []
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
+        split = controllers.split(",")
+        if controllers and _CONTROLLERS.isdisjoint(split):
+            continue
+        names = (controllers, *split) if controllers else ("", "unified")
+        for mount in (base / name for name in names):
+            folder = mount / path.lstrip("/")
+            folders += [folder, *(parent for parent in folder.parents if parent == mount or mount in parent.parents)]
+    return list(dict.fromkeys([*folders, base]))
 
 
 def _lowest(*limits: Limit | None) -> Limit | None:
     return min((limit for limit in limits if limit is not None), key=lambda limit: limit.value, default=None)
+
+
+def _in_groups(folders: list[Path], name: str) -> Iterator[Limit]:
+    for folder in folders:
+        value = _number(_text(folder / name))
+        if value is not None and value < _UNLIMITED_V1:
+            yield Limit(value, f"cgroup {name}", folder / name)
+
+
+def _quotas(folders: list[Path]) -> Iterator[Limit]:
+    for folder in folders:
+        parts = _text(folder / "cpu.max").split()
+        quota, period = (_number(part) for part in (parts if len(parts) == 2 else ("", "")))
+        if quota and period:
+            yield Limit(quota / period, "cgroup cpu.max")
+        quota, period = (_number(_text(folder / f"cpu.cfs_{name}_us")) for name in ("quota", "period"))
+        if quota and period:
+            yield Limit(quota / period, "cgroup cpu.cfs_quota_us")
+
+
+def _affinity() -> Limit:
+    if hasattr(os, "sched_getaffinity"):
+        return Limit(float(len(os.sched_getaffinity(0))), "CPU affinity")
+    return Limit(float(os.cpu_count() or 1), "processors")
+
+
+def _physical_memory(root: Path) -> Limit:
+    for line in _text(root / "proc/meminfo").splitlines():
+        name, _, value = line.partition(":")
+        if name == "MemTotal" and (kilobytes := _number(value.removesuffix("kB"))) is not None:
+            return Limit(kilobytes * 1024, "physical memory")
+    return Limit(float(psutil.virtual_memory().total), "physical memory")
+
+
+def _processes() -> Limit | None:
+    """``RLIMIT_NPROC``: of the user, all processes together. The kernel does not hold root to it."""
+    return None if hasattr(os, "geteuid") and os.geteuid() == 0 else _resource("RLIMIT_NPROC")
 
 
 def _resource(name: str) -> Limit | None:
@@ -81,48 +153,18 @@ def _resource(name: str) -> Limit | None:
     return None if soft == resource.RLIM_INFINITY else Limit(float(soft), name)
 
 
-def _cgroup_folders(root: Path) -> list[Path]:
-    """The folders of this process's control groups and their parents, the own one first."""
-    base = root / "sys/fs/cgroup"
-    folders = []
-    for line in _text(root / "proc/self/cgroup").splitlines():
-        _, controllers, path = [*line.split(":", 2), "", ""][:3]
-        mounts = [base] if not controllers else [base / name for name in (controllers, *controllers.split(","))]
-        for mount in mounts:
-            folder = mount / path.lstrip("/")
-            while True:
-                folders.append(folder)
-                if folder in (mount, base) or mount not in folder.parents:
-                    break
-                folder = folder.parent
-    return list(dict.fromkeys([*folders, base]))
+def _system(path: Path, source: str) -> Limit | None:
+    value = _number(_text(path))
+    return None if value is None else Limit(value, source)
 
 
-def _first(folders: list[Path], file: str, source: str, unlimited: float = math.inf) -> Limit | None:
-    return _lowest(*(limit for folder in folders if (limit := _number(folder / file, source, unlimited))))
-
-
-def _number(path: Path, source: str, unlimited: float = math.inf) -> Limit | None:
-    text = _text(path).strip()
-    if not text.isdigit() or float(text) >= unlimited:
-        return None
-    return Limit(float(text), source)
-
-
-def _quota(folders: list[Path]) -> Limit | None:
-    limits = []
-    for folder in folders:
-        parts = _text(folder / "cpu.max").split()
-        if len(parts) == 2 and parts[0].isdigit() and parts[1].isdigit():
-            limits.append(Limit(int(parts[0]) / int(parts[1]), "cgroup cpu.max"))
-        quota, period = (_text(folder / f"cpu.cfs_{name}_us").strip() for name in ("quota", "period"))
-        if quota.isdigit() and period.isdigit():
-            limits.append(Limit(int(quota) / int(period), "cgroup cpu.cfs_quota_us"))
-    return _lowest(*limits)
+def _number(text: str) -> float | None:
+    text = text.strip()
+    return float(text) if text.isascii() and text.isdigit() else None
 
 
 def _text(path: Path) -> str:
     try:
         return path.read_text()
-    except OSError:
+    except (OSError, ValueError):
         return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ class ProcessNumbers:
         python_threads: Threads that `threading` knows.
         descriptors: Open file descriptors.
         cpu_seconds: CPU time used so far, user and system.
+        vms: Address space, bytes: what ``RLIMIT_AS`` bounds.
     """
 
     rss: int
@@ -27,6 +29,7 @@ class ProcessNumbers:
     python_threads: int
     descriptors: int | None
     cpu_seconds: float
+    vms: int = 0
 
 
 _process: psutil.Process | None = None
@@ -41,17 +44,45 @@ def this_process() -> psutil.Process:
 
 
 def read() -> ProcessNumbers:
-    """Read the numbers; about 50 us."""
+    """Read the numbers; about 50 us.
+
+    Raises:
+        OSError: With ``EMFILE`` when the process has no descriptor left to read them with.
+    """
     process = this_process()
-    times = process.cpu_times()
-    descriptors = getattr(process, "num_fds", None)
+    times, memory = process.cpu_times(), process.memory_info()
     return ProcessNumbers(
-        rss=process.memory_info().rss,
+        rss=memory.rss,
         threads=process.num_threads(),
         python_threads=threading.active_count(),
-        descriptors=descriptors() if descriptors is not None else None,
+        descriptors=descriptors(),
         cpu_seconds=times.user + times.system,
+        vms=memory.vms,
     )
+
+
+def descriptors() -> int | None:
+    """Open file descriptors; ``None`` where the system does not tell.
+
+    Linux tells from 6.2 on as the size of a folder, in 2 us and without a descriptor of its own. Before, they are
+    listed, which takes 0.2 ms for a thousand. When none is left to list them with, all that may be open are.
+    """
+    try:
+        if count := os.stat("/proc/self/fd").st_size:  # noqa: PTH116 - often
+            return count
+    except OSError:
+        pass
+    counted = getattr(this_process(), "num_fds", None)
+    if counted is None:
+        return None
+    try:
+        return int(counted())
+    except OSError as error:
+        if error.errno != errno.EMFILE:
+            raise
+        import resource
+
+        return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def thread_cpu() -> dict[int, float]:

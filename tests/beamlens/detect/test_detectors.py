@@ -20,7 +20,7 @@ def first_active(detector, values):
 
 
 def memory():
-    return Growth(least=20, unit="MB", what="memory")
+    return Growth(least=32, unit="MB", what="memory")
 
 
 @pytest.mark.parametrize("rate", [3, 5, 10])
@@ -38,9 +38,11 @@ def test_a_steady_leak_is_seen_within_twelve_seconds_of_its_begin(rate):
         [100.0 + 40 * ((n % 8) / 8) for n in range(150)],
         [100.0 + 60 * (1 - math.exp(-n / 2)) for n in range(60)],
         [100.0] * 5 + [min(130.0, 100.0 + 6 * n) for n in range(60)],
+        [100.0] * 5 + [min(130.0, 100.0 + 3 * n) for n in range(60)],
+        [100.0] * 5 + [min(130.0, 100.0 + 2 * n) for n in range(60)],
         [100.0 - n for n in range(60)],
     ],
-    ids=["flat", "one step", "saw-tooth", "warm-up", "cache that fills", "shrinks"],
+    ids=["flat", "one step", "saw-tooth", "warm-up", "cache filled in 5 s", "in 10 s", "in 15 s", "shrinks"],
 )
 def test_what_is_no_leak_is_not_called_one(values):
     assert first_active(memory(), values) is None
@@ -67,7 +69,7 @@ def test_growth_tells_rate_and_the_time_to_its_limit():
     assert reading.data["seconds_to_limit"] == pytest.approx(41.0)
     assert reading.severity == "critical"
     assert reading.reason == (
-        "memory grew steadily from 145 to 195 MB in 10 s (5 MB/s); at this pace the limit of 400 MB is reached in "
+        "memory grew steadily from 155 to 195 MB in 8 s (5 MB/s); at this pace the limit of 400 MB is reached in "
         "about 41 seconds"
     )
 
@@ -127,6 +129,23 @@ def test_a_level_that_stays_becomes_the_baseline():
     assert not states[-1]
 
 
+def test_what_has_been_so_from_the_beginning_is_not_said_to_have_risen():
+    detector = Shift(least=2.5, recent=5, adopt_after=600.0, unit="errors/s", what="the rate")
+    readings = [detector.update(float(second), 8.0) for second in range(200)]
+    assert readings[5].reason == "the rate is 8 errors/s; what is usual is not known yet"
+    assert "baseline" not in readings[5].data
+    assert not readings[-1].active
+    later = [detector.update(200.0 + n, 80.0) for n in range(10)]
+    assert later[-1].reason == "the rate rose to 80 errors/s from a usual 8 errors/s"
+
+
+def test_negative_bounds_are_left_with_hysteresis_too():
+    detector = Threshold(Metric("charge", low=-10.0), lasting=0.0)
+    assert [detector.update(float(n), value).active for n, value in enumerate([-9.8, -10, -9.8, -9.4])] == [
+        False, True, True, False,
+    ]  # fmt: skip
+
+
 @settings(max_examples=60)
 @given(st.lists(st.floats(-1e12, 1e12), max_size=80))
 def test_any_numbers_are_taken(values):
@@ -161,4 +180,23 @@ def test_a_detector_that_raises_is_taken_out_and_the_others_go_on(caplog):
     )
     assert [state.name for state in bank.feed(0.0, {"depth": 5})] == ["high"]
     assert bank.names() == ("high",)
+    assert "sensor broken failed" in caplog.text
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "many", None, 10**400])
+def test_what_is_no_finite_number_is_skipped(value):
+    bank = SensorBank([Sensor("high", "depth", lambda: Threshold(Metric("depth", high=1), 0.0))])
+    bank.feed(0.0, {"depth": 5})
+    assert bank.feed(1.0, {"depth": value}) == []
+    assert [state.value for state in bank.active()] == [5.0]
+    assert bank.failed() == {}
+
+
+def test_a_detector_that_cannot_be_made_does_not_keep_the_others_from_working(caplog):
+    def broken():
+        raise LookupError("no such limit")
+
+    bank = SensorBank([Sensor("broken", "depth", broken), Sensor("growth", "depth", lambda: Growth(least=1))])
+    assert bank.names() == ("growth",)
+    assert bank.failed() == {"broken": "LookupError: no such limit"}
     assert "sensor broken failed" in caplog.text

@@ -133,5 +133,3 @@ def test_errors_without_exceptions_are_only_supporting(domain):
         log.error("cannot do %d", number)
     (piece,) = domain.evidence(None)
     assert (piece.cause, piece.strength) == ("error_burst", Strength.SUPPORTING)
-
-

@@ -1,0 +1,62 @@
+"""What the `runtime` domain measures, and when it is worth a look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from beamlens.detect import Detector, Growth, Sensor, Threshold
+from beamlens.domains.runtime import bounds
+from beamlens.domains.runtime.look import GIL_KEPT_PCT
+from beamlens.metrics import Metric
+
+METRICS: tuple[Metric, ...] = (
+    Metric("memory_mb", "MB", description="resident memory"),
+    Metric("memory_utilization_pct", "%", high=85, critical=95, description="of the memory limit"),
+    Metric("thread_count", "threads", description="threads of the process"),
+    Metric("thread_utilization_pct", "%", high=80, critical=95, description="of the thread limit"),
+    Metric("descriptor_count", "descriptors", description="open file descriptors"),
+    Metric("descriptor_utilization_pct", "%", high=80, critical=95, description="of the descriptor limit"),
+    Metric("interned_strings", "strings", description="interned strings, CPython 3.12 and later"),
+    Metric("run_queue_ms", "ms", description="95th percentile of how late a sleeping thread wakes, for any reason"),
+    Metric("gil_wait_pct", "%", description="share of time that a thread waits for the GIL"),
+    Metric("gil_contention_ms", "ms", description="median wait for the GIL"),
+    Metric("gil_stall_ms", "ms", description="longest wait for the GIL in the last three seconds"),
+    Metric("cpu_pct", "%", description="CPU of the process; 100 is one core"),
+    Metric("cores", "cores", description="cores that the process may use"),
+)
+
+# More than ordinary warm-ups: 30 MB of caches that fill, pools of 20 threads or connections.
+_MEMORY, _DESCRIPTORS, _THREADS = 32.0, 40.0, 22.0
+# One busy Python thread makes the others wait for a fifth to a quarter of the time.
+_GIL_WAIT = Metric("gil_wait_pct", "%", high=GIL_KEPT_PCT, critical=90)
+_GIL_STALL = Metric("gil_stall_ms", "ms", high=100, critical=2000)
+
+_memory: Callable[..., Detector] = partial(Growth, unit="MB", limit=bounds.value("memory", 1e6), what="memory")
+_descriptors: Callable[..., Detector] = partial(
+    Growth, unit="descriptors", limit=bounds.value("descriptors"), what="open descriptors"
+)
+_threads: Callable[..., Detector] = partial(
+    Growth, unit="threads", limit=bounds.value("threads"), what="the number of threads"
+)
+
+SENSORS: tuple[Sensor, ...] = (
+    Sensor("memory_growth", "memory_mb", partial(_memory, least=_MEMORY)),
+    Sensor(
+        "memory_growth_slow",
+        "memory_mb",
+        partial(_memory, least=_MEMORY, least_share=0.05, bucket=60.0),
+        "memory_growth",
+    ),
+    Sensor("descriptor_growth", "descriptor_count", partial(_descriptors, least=_DESCRIPTORS)),
+    Sensor(
+        "descriptor_growth_slow",
+        "descriptor_count",
+        partial(_descriptors, least=_DESCRIPTORS, bucket=60.0),
+        "descriptor_growth",
+    ),
+    Sensor("thread_growth", "thread_count", partial(_threads, least=_THREADS)),
+    Sensor("thread_growth_slow", "thread_count", partial(_threads, least=_THREADS, bucket=60.0), "thread_growth"),
+    Sensor("gil_contention", "gil_wait_pct", partial(Threshold, _GIL_WAIT, lasting=4.0)),
+    Sensor("gil_stalls", "gil_stall_ms", partial(Threshold, _GIL_STALL, lasting=8.0), "gil_contention"),
+)
