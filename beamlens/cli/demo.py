@@ -65,31 +65,50 @@ def _list(*, as_json: bool) -> None:
 
 
 def _run(injection: Injection | None, seed: int, *, as_json: bool) -> int:
-    from beamlens.cli.demo_views import JsonView, LiveView, PlainView
+    from beamlens.cli.demo_views import JsonView, PlainView
     from beamlens.demo import run_demo
 
     view: Any
     if as_json:
         view = JsonView()
     elif sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
+        from beamlens.cli.demo_live import LiveView
+
         view = LiveView(injection)
     else:
         view = PlainView(injection)
     with _quiet_logs(view), _stoppable() as stop, view:
-        result = run_demo(injection, seed, on_event=view.event, stop=stop)
-        interrupted = stop.is_set()
-        view.finish(result, interrupted=interrupted)
-    return 130 if interrupted else 0
+
+        def on_event(name: str, value: Any) -> None:
+            try:
+                view.event(name, value)
+            except BrokenPipeError:  # nobody reads any more
+                stop.set()
+
+        result = run_demo(injection, seed, on_event=on_event, stop=stop)
+        view.finish(result, interrupted=stop.is_set())
+    return stop.exit_code
+
+
+class _Stop(threading.Event):
+    """Is set when the demo is to end before its time.
+
+    Attributes:
+        exit_code: 0, or as shells tell of a signal: 128 and its number.
+    """
+
+    exit_code = 0
 
 
 @contextmanager
-def _stoppable() -> Iterator[threading.Event]:
-    """Ctrl-C and SIGTERM end the demo in order; a second Ctrl-C at once."""
-    stop = threading.Event()
+def _stoppable() -> Iterator[_Stop]:
+    """Ctrl-C and SIGTERM end the demo in order; a second one at once."""
+    stop = _Stop()
 
-    def on_signal(_number: int, _frame: object) -> None:
-        if stop.is_set():
-            os._exit(130)
+    def on_signal(number: int, _frame: object) -> None:
+        if stop.exit_code:
+            os._exit(128 + number)
+        stop.exit_code = 128 + number
         stop.set()
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}

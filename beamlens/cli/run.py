@@ -6,7 +6,6 @@ import atexit
 import json
 import logging
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     from beamlens.cli.program import Program
 
 DEFAULT_WATCHERS = "runtime,logger,exception"
+# Not the default name: a program that starts Beamlens itself finds that one free.
+INSTANCE = "beamlens-run"
 
 
 class _RunCommand(click.Command):
@@ -40,7 +41,7 @@ def _program_begins(args: list[str]) -> int:
     index = 0
     while index < len(args):
         word = args[index]
-        if word in ("--", "-m") or not word.startswith("-"):
+        if word == "--" or word.startswith("-m") or not word.startswith("-"):
             return index
         index += 2 if word in _WITH_VALUE else 1
     return len(args)
@@ -59,16 +60,14 @@ def run(ctx: click.Context, *, watchers: str | None, report_file: str | None, as
     Its output, exit code and signals are its own. Alerts go to standard error as they come, and at the end a report.
     """
     program = _program(ctx.meta[_PROGRAM])
-    if report_file is not None and not Path(report_file).resolve().parent.is_dir():
+    # Now, since the program may change the working directory.
+    file = None if report_file is None else Path(report_file).resolve()
+    if file is not None and not file.parent.is_dir():
         raise click.UsageError(f"there is no folder for the report {report_file!r}")
-    watch = _Watch(_start(watchers), report_file, as_json=as_json)
+    watch = _Watch(_start(watchers), file, as_json=as_json)
     # At exit: after the program's own handlers, and after its threads, for which Python waits before.
     atexit.register(watch.end)
-    code = program.run()
-    if code < 0:
-        # Ended by a signal, as by Ctrl-C: who waits for us must see that, not a number.
-        watch.signal = -code
-    sys.exit(abs(code))
+    program.run()
 
 
 def _program(words: list[str]) -> Program:
@@ -77,12 +76,16 @@ def _program(words: list[str]) -> Program:
     words = words[1:] if words[:1] == ["--"] else words
     if not words:
         raise click.UsageError("give a program: beamlens run -- script.py ARGS, or -m MODULE ARGS")
-    if words[0] == "-m":
-        if len(words) < 2:
+    if words[0].startswith("-m"):
+        # As Python takes it: -m json.tool, or -mjson.tool.
+        name, *arguments = [words[0][2:], *words[1:]] if len(words[0]) > 2 else (words[1:] or [""])
+        if not name:
             raise click.UsageError("-m needs the name of a module")
-        return Program.module(words[1], words[2:])
+        return Program.module(name, arguments)
     if not Path(words[0]).exists():
         raise click.UsageError(f"there is no file {words[0]!r}")
+    if not os.access(words[0], os.R_OK):
+        raise click.UsageError(f"the file {words[0]!r} cannot be read")
     return Program.script(words[0], words[1:])
 
 
@@ -92,7 +95,7 @@ def _start(watchers: str | None) -> Beamlens:
 
     names = watchers if watchers is not None else os.environ.get("BEAMLENS_WATCHERS") or DEFAULT_WATCHERS
     try:
-        return Beamlens.start(watchers=[name.strip() for name in names.split(",") if name.strip()])
+        return Beamlens.start(watchers=[name.strip() for name in names.split(",") if name.strip()], name=INSTANCE)
     except BeamlensError as error:
         raise click.UsageError(str(error)) from error
 
@@ -100,25 +103,26 @@ def _start(watchers: str | None) -> Beamlens:
 class _Watch:
     """Prints what is found while the program runs, and the report at its end."""
 
-    def __init__(self, lens: Beamlens, report_file: str | None, *, as_json: bool) -> None:
+    def __init__(self, lens: Beamlens, report_file: Path | None, *, as_json: bool) -> None:
         from beamlens.telemetry import signal as event
 
         self._lens = lens
         self._file = report_file
         self._as_json = as_json
         self._pid = os.getpid()
-        self.signal: int | None = None
         # They are printed here, so that the last resort of `logging` need not; the program's own handlers get them.
         logging.getLogger("beamlens.alerts").addHandler(logging.NullHandler())
         if lens.running:
             event("watcher.alert_fired").connect(self._alert)
             event("coordinator.insight_produced").connect(self._insight)
 
-    def _alert(self, _sender: str, *, alert: Any, **_metadata: Any) -> None:
-        self._say(f"beamlens: alert [{alert.severity}] {alert.watcher}/{alert.anomaly_type}: {alert.summary}")
+    def _alert(self, _sender: str, *, alert: Any, instance: str, **_metadata: Any) -> None:
+        if instance == INSTANCE:
+            self._say(f"beamlens: alert [{alert.severity}] {alert.watcher}/{alert.anomaly_type}: {alert.summary}")
 
-    def _insight(self, _sender: str, *, insight: Any, **_metadata: Any) -> None:
-        self._say(f"beamlens: insight [{insight.confidence} confidence]: {insight.summary}")
+    def _insight(self, _sender: str, *, insight: Any, instance: str, **_metadata: Any) -> None:
+        if instance == INSTANCE:
+            self._say(f"beamlens: insight [{insight.confidence} confidence]: {insight.summary}")
 
     def _say(self, text: str) -> None:
         try:
@@ -127,17 +131,15 @@ class _Watch:
             pass
 
     def end(self) -> None:
-        """Report, stop, and end by the signal that ended the program; not in a forked child of the program's."""
-        if os.getpid() != self._pid:
+        """Report and stop; not in a forked child of the program's."""
+        if os.getpid() != self._pid or not self._lens.running:
             return
-        if self._lens.running:
-            report = self._lens.report()
-            self._lens.stop(1.0)
-            self._publish(report)
-        if self.signal is not None:
-            signal.signal(self.signal, signal.SIG_DFL)
-            _flush()
-            os.kill(os.getpid(), self.signal)
+        report = self._lens.report()
+        # That a look was cut short here is no news: the program has ended.
+        for name in ("beamlens_actors", "beamlens_supervision"):
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+        self._lens.stop(1.0)
+        self._publish(report)
 
     def _publish(self, report: Report) -> None:
         text = json.dumps(report.to_dict()) if self._as_json else str(report)
@@ -145,15 +147,7 @@ class _Watch:
             self._say(text)
             return
         try:
-            Path(self._file).write_text(text + "\n", encoding="utf-8")
+            self._file.write_text(text + "\n", encoding="utf-8")
         except OSError as error:
             self._say(f"beamlens: the report could not be written: {error}")
             self._say(text)
-
-
-def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError, AttributeError):
-            continue

@@ -114,13 +114,13 @@ FAULTS: tuple[Fault, ...] = (
         CauseKind.THREAD_PILE_UP,
         "a thread for each mail, and none of them gets on",
         (
-            Variant("lock", lambda r: {"mail_seconds": 3600.0, "notifications_per_s": r.uniform(3, 6)}),
+            Variant("lock", lambda r: {"mail_seconds": 3600.0, "notifications_per_s": r.uniform(3, 5)}),
             Variant(
                 "socket",
                 lambda r: {
                     "mail_seconds": 0.0,
                     "mail_timeout": None,
-                    "notifications_per_s": r.uniform(3, 6),
+                    "notifications_per_s": r.uniform(3, 5),
                     "orders_per_s": 0.001,
                 },
                 gateway="silent",

@@ -143,9 +143,9 @@ class _Watch:
     def _insight(self, _sender: str, *, insight: Insight, instance: str, **_metadata: Any) -> None:
         if instance == "demo":
             self.insights.append(insight)
-            self._on_event("insight", insight)
             if insight.cause is not None:
                 self._named.set()
+            self._on_event("insight", insight)
 
     def _state(self, sender: str, *, to_state: str, reason: str, instance: str, **_metadata: Any) -> None:
         if instance == "demo":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import importlib.util
 import subprocess
 import sys
@@ -32,7 +34,10 @@ class Gateway:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(  # noqa: S603 - our own script
-            [sys.executable, "-I", str(SHOP / "gateway.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, "-I", str(SHOP / "gateway.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            process_group=0,  # a terminal's Ctrl-C is for the demo, which then ends its gateway
         )
         if self._process.stdin is None or self._process.stdout is None:
             raise BeamlensError("the gateway has no pipes")
@@ -90,8 +95,6 @@ class Stage:
 
     def inject(self, injection: Injection) -> None:
         """Let the fault begin."""
-        import dataclasses
-
         if self._gateway is None:
             raise BeamlensError("the sample service does not run")
         if injection.variant.gateway != "well":
@@ -99,13 +102,14 @@ class Stage:
         self.service.reload(dataclasses.replace(self._settings, **injection.changes))
 
     def close(self) -> None:
-        """Stop all of it."""
-        if self.service is not None:
-            self.service.stop()
-        if self._gateway is not None:
-            self._gateway.stop()
-        if self._folder is not None:
-            self._folder.cleanup()
+        """Stop all of it, the rest too if a part fails."""
+        with contextlib.ExitStack() as ending:  # the last one in is the first to end
+            if self._folder is not None:
+                ending.callback(self._folder.cleanup)
+            if self._gateway is not None:
+                ending.callback(self._gateway.stop)
+            if self.service is not None:
+                ending.callback(self.service.stop)
 
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None

@@ -200,13 +200,47 @@ def test_ctrl_c_ends_the_demo_in_order_within_a_moment():
     assert time.monotonic() - began < 10  # a second on a free machine
 
 
-def test_the_demo_on_a_terminal_shows_tree_watchers_and_the_cause():
+def test_sigterm_ends_the_demo_in_order_and_shells_can_tell():
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "beamlens", "demo", "--no-fault"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline().startswith("watching a healthy sample service")
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (128 + signal.SIGTERM, "")
+    assert "stopped after" in out
+
+
+def test_the_demo_ends_when_nobody_reads_it_any_more():
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "beamlens", "demo", "--fault", "failing-dependency"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    process.stdout.readline()
+    process.stdout.close()
+    _out, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (1, "")
+
+
+def on_terminal(*arguments, rows, until=b"", then=b""):
+    """Run the demo on a terminal; when `until` was shown, type `then`. Its exit code, all that was shown."""
+    import fcntl
     import pty
+    import struct
+    import termios
 
     pid, terminal = pty.fork()
     if pid == 0:
-        os.environ.update(TERM="xterm-256color", COLUMNS="120", LINES="50")
-        os.execv(sys.executable, [sys.executable, "-m", "beamlens", "demo", "--fault", "failing-dependency"])
+        fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, 100, 0, 0))
+        for name in ("COLUMNS", "LINES"):
+            os.environ.pop(name, None)
+        os.environ["TERM"] = "xterm-256color"
+        os.execv(sys.executable, [sys.executable, "-m", "beamlens", "demo", *arguments])
     shown = b""
     while True:
         try:
@@ -216,11 +250,32 @@ def test_the_demo_on_a_terminal_shows_tree_watchers_and_the_cause():
         if not part:
             break
         shown += part
+        if then and until in shown:
+            os.write(terminal, then)
+            then = b""
     os.close(terminal)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    text = shown.decode(errors="replace")
-    for words in ("Beamlens.Supervisor", "waiting, sensors awake", "alert logger/error_burst", "cause (high "):
-        assert words in text
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode(errors="replace")
+
+
+@pytest.mark.parametrize(
+    ("rows", "more"),
+    [
+        pytest.param(24, (), id="a small terminal"),
+        pytest.param(60, ("alert logger/error_burst", "alert exception/exception_burst"), id="a large terminal"),
+    ],
+)
+def test_the_demo_on_a_terminal_shows_tree_watchers_findings_and_the_cause(rows, more):
+    code, text = on_terminal("--fault", "failing-dependency", rows=rows)
+    assert code == 0
+    words = ("Beamlens.Supervisor", "waiting, sensors awake", "descriptors ", "insight [high]", "cause (high ", *more)
+    assert [word for word in words if word not in text] == []
+
+
+def test_ctrl_c_on_a_terminal_ends_the_demo_and_its_gateway_without_a_word_more():
+    code, text = on_terminal("--no-fault", rows=24, until=b"waiting, sensors awake", then=b"\x03")
+    assert code == 130
+    assert "stopped after" in text
+    assert "Traceback" not in text
 
 
 def test_text_from_the_host_cannot_drive_the_terminal():
