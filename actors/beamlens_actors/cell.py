@@ -220,9 +220,7 @@ class Cell:
             return self._exit_signal(actor, first, second)
         return Killed() if kind is KILL else first
 
-    def _exit_signal(
-        self, actor: Actor, reason: ExitReason, sender: ActorRef[Any] | None
-    ) -> ExitReason | None:
+    def _exit_signal(self, actor: Actor, reason: ExitReason, sender: ActorRef[Any] | None) -> ExitReason | None:
         if actor.trap_exit:
             actor.on_exit(Exit(sender, reason))
             return None

@@ -100,9 +100,7 @@ def wait_condition(condition: threading.Condition, timeout: float | None = None)
     return _clock.wait_condition(condition, timeout)
 
 
-def wait_until(
-    condition: threading.Condition, predicate: Callable[[], Any], timeout: float | None = None
-) -> bool:
+def wait_until(condition: threading.Condition, predicate: Callable[[], Any], timeout: float | None = None) -> bool:
     """Wait on `condition`, which the caller holds, until `predicate()`.
 
     Returns whether it holds at the end.

@@ -48,7 +48,5 @@ def check_reason(reason: object) -> ExitReason:
     """
     if not isinstance(reason, ExitReason):
         hint = f"; pass an instance: {reason.__name__}()" if isinstance(reason, type) else ""
-        raise TypeError(
-            f"an exit reason is one of Normal, Shutdown, Killed, Crash, NoProcess, not {reason!r}{hint}"
-        )
+        raise TypeError(f"an exit reason is one of Normal, Shutdown, Killed, Crash, NoProcess, not {reason!r}{hint}")
     return reason

@@ -160,9 +160,7 @@ class ActorRef(pykka.ActorRef[A]):
         return await self.ask(message, block=False).wait_async(timeout)
 
     @overload
-    def stop(
-        self, reason: ExitReason = ..., *, block: Literal[True] = True, timeout: float | None = None
-    ) -> bool: ...
+    def stop(self, reason: ExitReason = ..., *, block: Literal[True] = True, timeout: float | None = None) -> bool: ...
 
     @overload
     def stop(

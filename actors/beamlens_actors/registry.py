@@ -151,9 +151,7 @@ class Registry:
         """Every value under `key`, or those of `ref` only, in the order of registration."""
         with self._lock:
             entries = list(self._entries.get(key, ()))
-        return [
-            entry.value for entry in entries if entry.ref.is_alive() and (ref is None or entry.ref is ref)
-        ]
+        return [entry.value for entry in entries if entry.ref.is_alive() and (ref is None or entry.ref is ref)]
 
     def keys(self, ref: ActorRef[Any]) -> list[Hashable]:
         """The keys that `ref` holds, in the order of registration; one held twice appears twice."""
@@ -164,9 +162,7 @@ class Registry:
         """The living entries for which `predicate(entry)` holds; all without one."""
         with self._lock:
             entries = [entry for held in self._entries.values() for entry in held]
-        return [
-            entry for entry in entries if entry.ref.is_alive() and (predicate is None or predicate(entry))
-        ]
+        return [entry for entry in entries if entry.ref.is_alive() and (predicate is None or predicate(entry))]
 
     def count(self) -> int:
         """How many living entries there are."""

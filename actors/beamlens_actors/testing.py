@@ -182,9 +182,7 @@ class FakeClock:
             return condition.wait(timeout)
         return self._wait_fired(condition, timeout, None)
 
-    def _wait_fired(
-        self, condition: threading.Condition, timeout: float, is_set: Callable[[], bool] | None
-    ) -> bool:
+    def _wait_fired(self, condition: threading.Condition, timeout: float, is_set: Callable[[], bool] | None) -> bool:
         def wake() -> None:
             with condition:
                 condition.notify_all()

@@ -55,9 +55,7 @@ class ChildSpec:
     backoff: Backoff = None
 
     def __post_init__(self) -> None:
-        _require(
-            self.id is not None and isinstance(self.id, Hashable), "id", self.id, "hashable and not None"
-        )
+        _require(self.id is not None and isinstance(self.id, Hashable), "id", self.id, "hashable and not None")
         _require(callable(self.start), "start", self.start, "callable")
         _require(isinstance(self.args, tuple), "args", self.args, "a tuple")
         _require(isinstance(self.kwargs, Mapping), "kwargs", self.kwargs, "a mapping")
@@ -67,9 +65,7 @@ class ChildSpec:
         _require(_is_shutdown(self.shutdown), "shutdown", self.shutdown, expected)
         _require(isinstance(self.significant, bool), "significant", self.significant, "True or False")
         allowed = not (self.significant and self.restart == "permanent")
-        _require(
-            allowed, "significant", self.significant, "False for a permanent child, which never ends for good"
-        )
+        _require(allowed, "significant", self.significant, "False for a permanent child, which never ends for good")
         expected = "None, a finite number of seconds that is not negative, or a function of the attempt"
         _require(_is_backoff(self.backoff), "backoff", self.backoff, expected)
 

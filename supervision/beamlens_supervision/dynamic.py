@@ -72,9 +72,7 @@ class DynamicSupervisor(ParentActor):
     ) -> None:
         super().__init__(max_restarts, max_seconds, on_event)
         if not _is_limit(max_children):
-            raise InvalidSupervisorOption(
-                "max_children", max_children, "math.inf or a whole number of at least 0"
-            )
+            raise InvalidSupervisorOption("max_children", max_children, "math.inf or a whole number of at least 0")
         if not isinstance(extra_args, tuple):
             raise InvalidSupervisorOption("extra_args", extra_args, "a tuple")
         self._max_children = max_children

@@ -118,9 +118,7 @@ class ParentActor(Actor):
         if message is _TICK:
             self._run_retries()
         else:
-            logger.warning(
-                "%s dropped a message that is none of a supervisor's: %r", self.actor_ref.name, message
-            )
+            logger.warning("%s dropped a message that is none of a supervisor's: %r", self.actor_ref.name, message)
         return None
 
     def on_down(self, down: Down) -> None:  # noqa: D102
@@ -213,9 +211,7 @@ class ParentActor(Actor):
     def _has_ended(self, child: Child, ref: ActorRef[Any], reason: ExitReason, *, asked: bool) -> None:
         expected = isinstance(reason, Shutdown) or (isinstance(reason, Killed) and not asked)
         if not expected and not (isinstance(reason, Normal) and child.spec.restart != "permanent"):
-            logger.warning(
-                "%s: child %r ended with %r when stopped", self.actor_ref.name, child.spec.id, reason
-            )
+            logger.warning("%s: child %r ended with %r when stopped", self.actor_ref.name, child.spec.id, reason)
         self._emit(ChildEnded(self.actor_ref, child.spec.id, ref, reason))
 
     def _restart(self, child: Child) -> None:

@@ -28,9 +28,7 @@ class ParentRef(ActorRef[Any]):
         return self.ask(Request(operation, args), timeout=timeout)
 
     @overload
-    def stop(
-        self, reason: ExitReason = ..., *, block: Literal[True] = True, timeout: float | None = None
-    ) -> bool: ...
+    def stop(self, reason: ExitReason = ..., *, block: Literal[True] = True, timeout: float | None = None) -> bool: ...
 
     @overload
     def stop(

@@ -37,9 +37,7 @@ class CountingWaker:
 class MailboxMachine(RuleBasedStateMachine):
     """The default mailbox against a list, with one owner after the other."""
 
-    @initialize(
-        capacity=st.integers(1, 4), overflow=st.sampled_from(["reject", "drop_oldest", "drop_newest"])
-    )
+    @initialize(capacity=st.integers(1, 4), overflow=st.sampled_from(["reject", "drop_oldest", "drop_newest"]))
     def make(self, capacity: int, overflow: Any) -> None:
         self.capacity, self.overflow = capacity, overflow
         self.mailbox = QueueMailbox(capacity, overflow)

@@ -130,9 +130,7 @@ Stuck.start(); send_after(3600, Stuck.start(), 1)
 killed = Stuck.start(); entered.clear(); killed.tell(1); entered.wait(); killed.kill()
 print("end", flush=True)
 """
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert process.stdout is not None
     assert process.stdout.readline() == b"end\n"
     begin = time.monotonic()

@@ -96,9 +96,7 @@ def test_failing_function_does_not_stop_the_timer_thread(caplog: pytest.LogCaptu
 def test_timer_thread_belongs_to_the_library_and_is_a_daemon() -> None:
     seen: list[Any] = []
     done = threading.Event()
-    clock.call_later(
-        0, lambda: (seen.append((is_actor_thread(), threading.current_thread().daemon)), done.set())
-    )
+    clock.call_later(0, lambda: (seen.append((is_actor_thread(), threading.current_thread().daemon)), done.set()))
     assert done.wait(LIMIT)
     assert seen == [(True, True)]
 

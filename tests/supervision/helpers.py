@@ -61,9 +61,7 @@ class Flaky:
 class Events:
     """An `on_event` to wait on; it can hold its supervisor at events of one kind until a gate opens."""
 
-    def __init__(
-        self, hold_at: type[SupervisionEvent] | None = None, gate: threading.Event | None = None
-    ) -> None:
+    def __init__(self, hold_at: type[SupervisionEvent] | None = None, gate: threading.Event | None = None) -> None:
         self._hold_at = hold_at
         self._gate = gate
         self.all: list[SupervisionEvent] = []

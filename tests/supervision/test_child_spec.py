@@ -21,9 +21,7 @@ def test_a_supervisor_is_waited_for_without_limit_by_default() -> None:
     assert ChildSpec("s", Worker.start, type="supervisor").shutdown_timeout is None
 
 
-@pytest.mark.parametrize(
-    ("shutdown", "timeout"), [(0, 0), (2.5, 2.5), (math.inf, None), ("brutal_kill", 0.0)]
-)
+@pytest.mark.parametrize(("shutdown", "timeout"), [(0, 0), (2.5, 2.5), (math.inf, None), ("brutal_kill", 0.0)])
 def test_shutdown_of_a_worker_may_be_any_time(shutdown: Any, timeout: float | None) -> None:
     assert ChildSpec("w", Worker.start, shutdown=shutdown).shutdown_timeout == timeout
 

@@ -16,9 +16,7 @@ NAMES = "abcd"
 ACTIONS = st.tuples(
     st.sampled_from(["crash", "end", "terminate", "restart", "delete", "start"]), st.sampled_from(NAMES)
 )
-RESTARTS = st.fixed_dictionaries(
-    {name: st.sampled_from(["permanent", "transient", "temporary"]) for name in NAMES}
-)
+RESTARTS = st.fixed_dictionaries({name: st.sampled_from(["permanent", "transient", "temporary"]) for name in NAMES})
 
 
 class Model:
@@ -74,9 +72,7 @@ def act(sup: Any, restarts: dict[str, Any], action: str, name: str) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    st.sampled_from(["one_for_one", "one_for_all", "rest_for_one"]), RESTARTS, st.lists(ACTIONS, max_size=12)
-)
+@given(st.sampled_from(["one_for_one", "one_for_all", "rest_for_one"]), RESTARTS, st.lists(ACTIONS, max_size=12))
 def test_a_supervisor_does_what_its_model_does(
     strategy: Any, restarts: dict[str, Any], actions: list[tuple[str, str]]
 ) -> None:
@@ -90,9 +86,7 @@ def test_a_supervisor_does_what_its_model_does(
         except SupervisionError:
             pass  # a refusal changes nothing, which the comparison shows
         shown = states(sup.which_children())
-        assert list(shown.items()) == [
-            (each, "running" if runs else "stopped") for each, runs in model.running.items()
-        ]
+        assert list(shown.items()) == [(each, "running" if runs else "stopped") for each, runs in model.running.items()]
     refs = [info.ref for info in sup.which_children() if info.ref is not None]
     assert sup.stop(timeout=LIMIT)
     assert not any(ref.is_alive() for ref in refs)

@@ -17,10 +17,6 @@ def test_all_is_sorted_and_is_what_is_there() -> None:
 
 
 def test_every_error_has_the_base_and_is_drawn() -> None:
-    own = [
-        value
-        for value in vars(errors).values()
-        if isinstance(value, type) and value.__module__ == errors.__name__
-    ]
+    own = [value for value in vars(errors).values() if isinstance(value, type) and value.__module__ == errors.__name__]
     assert all(issubclass(error, SupervisionError) for error in own)
     assert all(error.__name__ in (errors.__doc__ or "") for error in own)

@@ -303,9 +303,7 @@ def test_a_restarted_dynamic_supervisor_has_no_children() -> None:
 
 def test_a_transient_sub_supervisor_that_gave_up_stays_stopped() -> None:
     events = Events()
-    inner = ChildSpec(
-        "inner", Supervisor.start, ([worker("leaf")],), {"max_restarts": 0}, restart="transient"
-    )
+    inner = ChildSpec("inner", Supervisor.start, ([worker("leaf")],), {"max_restarts": 0}, restart="transient")
     sup = Supervisor.start([inner], on_event=events)
     sub: Any = sup.child("inner")
     crash(sub.child("leaf"))
@@ -484,9 +482,7 @@ def significant(name: str, restart: str) -> ChildSpec:
 
 
 @pytest.mark.parametrize(("restart", "how"), [("transient", "normal"), *(("temporary", how) for how in ENDS)])
-def test_any_significant_ends_the_supervisor_with_shutdown(
-    restart: str, how: str, gate: threading.Event
-) -> None:
+def test_any_significant_ends_the_supervisor_with_shutdown(restart: str, how: str, gate: threading.Event) -> None:
     specs = [worker("a"), significant("s", restart), significant("t", restart)]
     sup = Supervisor.start(specs, auto_shutdown="any_significant")
     other = sup.child("a")

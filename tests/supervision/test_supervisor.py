@@ -99,9 +99,7 @@ def test_a_start_that_returns_something_else_is_a_start_error() -> None:
     ("restart", "expected"), [("permanent", "stopped"), ("transient", "stopped"), ("temporary", None)]
 )
 @pytest.mark.parametrize("ignore", [Ignore, Ignore()])
-def test_an_ignored_child_keeps_its_spec_unless_temporary(
-    restart: Any, expected: str | None, ignore: Any
-) -> None:
+def test_an_ignored_child_keeps_its_spec_unless_temporary(restart: Any, expected: str | None, ignore: Any) -> None:
     sup = Supervisor.start([ChildSpec("a", lambda: ignore, restart=restart)])
     assert states(sup.which_children()).get("a") == expected
 
@@ -269,9 +267,7 @@ def test_a_child_that_unlinked_itself_cannot_hang_its_supervisor() -> None:
     assert child.join() == Shutdown()
 
 
-def test_an_odd_reason_while_stopping_is_logged(
-    gate: threading.Event, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_odd_reason_while_stopping_is_logged(gate: threading.Event, caplog: pytest.LogCaptureFixture) -> None:
     sup = Supervisor.start([worker("a")])
     child = sup.child("a")
     hang(child, gate)

@@ -192,9 +192,7 @@ def test_the_default_logger_logs_each_event_and_can_be_detached(bus, caplog):
     detach_default_logger()
     bus.emit("watcher.think", "logger", thought="not seen")
     bus.flush()
-    assert [record.getMessage() for record in caplog.records] == [
-        "[watcher.think] logger thought=hm instance=test"
-    ]
+    assert [record.getMessage() for record in caplog.records] == ["[watcher.think] logger thought=hm instance=test"]
 
 
 def test_a_level_that_does_not_exist_is_named():
@@ -210,5 +208,3 @@ def test_after_close_nothing_is_taken():
     bus.emit("watcher.think", "logger", thought="x")
     assert receiver.got == []
     assert bus.flush()
-
-
