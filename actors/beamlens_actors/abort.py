@@ -7,8 +7,8 @@ import threading
 import weakref
 from typing import TYPE_CHECKING
 
-from beamlens_actors import clock
 from beamlens_actors.errors import Aborted
+from beamlens_actors.waiting import Condition
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,8 @@ class AbortSignal:
     def __init__(self) -> None:
         # Re-entrant: a finaliser may abort while its thread is inside.
         self._lock = threading.RLock()
-        self._event = threading.Event()
+        self._changed = Condition(self._lock)
+        self._aborted = False
         self._reason: object = None
         self._callbacks: dict[object, Callable[[], object]] = {}
         # Weak: a parent that lives for days must not collect the signals of all runs that ended.
@@ -39,7 +40,7 @@ class AbortSignal:
     @property
     def aborted(self) -> bool:
         """Whether `abort` was called, here or on a parent."""
-        return self._event.is_set()
+        return self._aborted
 
     @property
     def reason(self) -> object:
@@ -52,10 +53,11 @@ class AbortSignal:
         False: it was.
         """
         with self._lock:
-            if self._event.is_set():
+            if self._aborted:
                 return False
             self._reason = reason
-            self._event.set()
+            self._aborted = True
+            self._changed.notify_all()
             callbacks, self._callbacks = list(self._callbacks.values()), {}
             children = list(self._children)
         for callback in callbacks:
@@ -92,7 +94,10 @@ class AbortSignal:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until aborted; False when `timeout` seconds passed first."""
-        return clock.wait(self._event, timeout)
+        if self._aborted:
+            return True
+        with self._changed:
+            return self._changed.wait_until(lambda: self._aborted, timeout)
 
     def raise_if_aborted(self) -> None:
         """Do nothing, or raise.
@@ -100,7 +105,7 @@ class AbortSignal:
         Raises:
             Aborted: with the reason.
         """
-        if self._event.is_set():
+        if self._aborted:
             raise Aborted(self._reason)
 
     def child(self) -> AbortSignal:
@@ -108,7 +113,7 @@ class AbortSignal:
         child = AbortSignal()
         child._parent = self
         with self._lock:
-            aborted = self._event.is_set()
+            aborted = self._aborted
             if not aborted:
                 self._children.add(child)
         if aborted:
@@ -125,7 +130,7 @@ class AbortSignal:
         """
         key = object()
         with self._lock:
-            aborted = self._event.is_set()
+            aborted = self._aborted
             if not aborted:
                 self._callbacks[key] = callback
         if aborted:

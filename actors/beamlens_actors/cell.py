@@ -1,16 +1,16 @@
 # ruff: noqa: SLF001, BLE001 - cell, ref and actor are one thing in three parts; any error ends its actor only
 """The life of one actor: what is behind a ref, on every backend.
 
-A backend only decides who calls what: `begin` once, `run` whenever there may be messages, `end` when `run`
-says so, all on the actor's own thread or greenlet, never two at a time. Everything else may be called from
-any thread.
+A backend only decides who calls what: `begin` once, `run` whenever there may be messages, `end` when one of them says
+so, all on the actor's own thread or greenlet, never two at a time. Everything else may be called from any thread.
 """
 
 from __future__ import annotations
 
+import enum
+import itertools
 import logging
 import uuid
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from pykka import messages as pykka_messages
@@ -23,7 +23,7 @@ from beamlens_actors.messages import Down, Envelope, Exit
 from beamlens_actors.reasons import Crash, ExitReason, Killed, Normal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from beamlens_actors.actor import Actor
     from beamlens_actors.backends import Backend
@@ -41,12 +41,54 @@ _PYKKA_MESSAGES = frozenset(
     }
 )
 _BUSY: Envelope = (None, None)
+_STARTED: Future[None] = Future()
+_STARTED.resolve(None)
 
 STOP, EXIT, LINK, DOWN, KILL = "stop", "exit", "link", "down", "kill"
+
+UNBOUNDED: Iterable[None] = itertools.repeat(None)
+"""No bound on the messages that `Cell.run` handles."""
+
+
+class Outcome(enum.Enum):
+    """What is to be done after `Cell.run`."""
+
+    IDLE = enum.auto()
+    """Nothing waits: run it again when its waker was woken."""
+    MORE = enum.auto()
+    """It handled as many as it was allowed: let others run, then run it again."""
+    END = enum.auto()
+    """End it."""
 
 
 class Cell:
     """The control block of one actor. It outlives the `Actor` object; refs hold it."""
+
+    # Large systems have many.
+    __slots__ = (
+        "__weakref__",
+        "_crash",
+        "_ended",
+        "_ending",
+        "_held",
+        "_obeyed",
+        "_system",
+        "_terminated",
+        "_urn",
+        "actor",
+        "backend",
+        "bonds",
+        "current",
+        "finished",
+        "handle",
+        "mailbox",
+        "name",
+        "reason",
+        "ref",
+        "started",
+        "starter",
+        "waker",
+    )
 
     actor: Actor
     """Set before it starts; deleted, like `ref`, when its thread is through, so that no cycle keeps them."""
@@ -57,18 +99,21 @@ class Cell:
         self.backend = backend
         self.mailbox = mailbox
         self.waker = backend.make_waker()
-        self.starter = context.local.cell
+        self.starter = context.current_cell()
         """The cell that waits in `start` for this one; `None` once started."""
         self.reason: ExitReason | None = None
         """Why it ended; `None` while alive."""
         self.started: Future[None] = Future()
-        self.ended: Future[None] = Future()
+        self._ended: Future[None] | None = None
+        self.finished = False
+        """Whether all who had to be told of the end were."""
         self.current: Envelope | None = _BUSY
         """What is being handled; `None` means idle, so that a kill is obeyed and need not abandon."""
         self.handle: Any = None
         """The backend's own: the thread or greenlet."""
         self._held: Envelope | None = None
-        self._system: deque[tuple[str, Any, Any]] = deque()
+        # A list: an empty deque is ten times as large, and this is nearly always empty.
+        self._system: list[tuple[str, Any, Any]] = []
         self._ending: ExitReason | None = None
         self._terminated = False
         self._obeyed: object = None
@@ -87,13 +132,23 @@ class Cell:
                     self._urn = uuid.uuid4().urn
         return self._urn
 
+    @property
+    def ended(self) -> Future[None]:
+        """Its end, `on_terminate` included. Made when first asked for."""
+        with self.bonds.lock:
+            if self._ended is None:
+                self._ended = Future()
+                if self.finished:
+                    self._ended.resolve(None)
+            return self._ended
+
     def dead(self) -> ActorDead:
         """The error for who wants something of this ended actor."""
         return ActorDead(f"{self.name} has ended: {self.reason}", self.reason)
 
     def check_may_wait(self) -> None:
         """Raise `SelfAsk` when the calling actor must not wait for this one."""
-        if context.local.cell is not None:
+        if context.current_cell() is not None:
             check_not_waiting_for(self)
 
     def signal(self, kind: str, first: Any = None, second: Any = None) -> None:
@@ -125,7 +180,6 @@ class Cell:
 
     def begin(self) -> bool:
         """Run `on_start`; False when it failed or the actor was killed meanwhile, so that `end` is next."""
-        context.local.cell = self
         actor = self.actor
         if self.reason is not None:
             return False
@@ -139,24 +193,31 @@ class Cell:
         self.started.resolve(None)
         return True
 
-    def run(self) -> bool:
-        """Handle messages until none is left. False: the actor must `end`."""
+    def run(self, budget: Iterable[None] = UNBOUNDED) -> Outcome:
+        """Handle messages until none is left, or `budget` is spent.
+
+        When it says that none is left, the waker sleeps, and whoever puts the next message wakes it.
+        """
         try:
-            return self._run()
+            return self._run(budget)
         except BaseException as error:
             self._crash = (error, None)
             self._ending = Crash(error)
-            return False
+            return Outcome.END
 
-    def _run(self) -> bool:
-        actor = self.actor
+    def _run(self, budget: Iterable[None]) -> Outcome:
+        actor, waker = self.actor, self.waker
         system, get, on_receive = self._system, self.mailbox.get, actor.on_receive
-        while True:
+        for _ in budget:
             if system and not self._handle_system(actor):
-                return False
+                return Outcome.END
             envelope = self._held or get()
             if envelope is None:
-                return True
+                if waker.sleeping:
+                    return Outcome.IDLE
+                # A sender wakes only who says it sleeps; what came before that is found by looking once more.
+                waker.sleeping = True
+                continue
             self.current = envelope
             if system:
                 # Arrived since: it goes first. See kill() for why current was set before looking.
@@ -175,11 +236,12 @@ class Cell:
             except BaseException as error:
                 self._crash = (error, future)
                 self._ending = Crash(error)
-                return False
+                return Outcome.END
             else:
                 self.current = None
                 if future is not None:
                     future.resolve(answer)
+        return Outcome.MORE
 
     def _refuse(self, refusal: ReplyError, future: Future[Any] | None) -> None:
         if future is None:
@@ -190,7 +252,7 @@ class Cell:
     def _handle_system(self, actor: Actor) -> bool:
         """Handle every system message there is; False when one of them ends the actor."""
         while self._system:
-            kind, first, second = self._system.popleft()
+            kind, first, second = self._system.pop(0)
             if kind is KILL:
                 self._obeyed = first
             self.current = _BUSY
@@ -237,16 +299,19 @@ class Cell:
             self._run_hooks(self.actor, reason)
         self.finish(reason)
         del self.actor, self.ref
-        context.local.cell = None
 
     def _run_hooks(self, actor: Actor, reason: ExitReason) -> None:
-        if self._crash is not None:
+        if self._crash is not None and not self._was_unwound(self._crash[0]):
             error = self._crash[0]
             logger.error("%s crashed", self.name, exc_info=error)
             self._hook("on_failure", actor.on_failure, type(error), error, error.__traceback__)
         elif self.started.done() and not isinstance(reason, Killed):
             self._hook("on_stop", actor.on_stop)
         self._hook("on_terminate", actor.on_terminate, reason)
+
+    def _was_unwound(self, error: BaseException) -> bool:
+        """Whether this is no crash, but what the backend raised in an actor that was killed while it waited."""
+        return isinstance(self.reason, Killed) and isinstance(error, self.backend.unwinds_with)
 
     def _hook(self, name: str, hook: Callable[..., object], *args: object) -> None:
         try:
@@ -277,7 +342,11 @@ class Cell:
             self.backend.abandon(self)
         else:
             self.backend.release(self)
-        self.ended.resolve(None)
+        with self.bonds.lock:
+            self.finished = True
+            ended = self._ended
+        if ended is not None:
+            ended.resolve(None)
 
     def _close_mailbox(self) -> list[Envelope]:
         try:
@@ -320,7 +389,9 @@ class Cell:
             if envelope is not None and envelope[1] is not None:
                 envelope[1].lost_in_fork(self.dead())
         self.started.lost_in_fork(self.dead())
-        self.ended.lost_in_fork(self.dead())
+        self.finished = True
+        if self._ended is not None:
+            self._ended.lost_in_fork(self.dead())
 
     def wait_started(self, timeout: float | None) -> None:
         """Wait for `on_start`.
@@ -332,6 +403,7 @@ class Cell:
         """
         try:
             self.started.get(timeout=timeout)
+            self.started = _STARTED
         except AskTimeout as error:
             if self.started.failed_with(error):
                 raise  # on_start itself asked in vain

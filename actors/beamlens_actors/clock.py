@@ -11,6 +11,7 @@ import threading
 import time as _time
 from typing import TYPE_CHECKING, Any, Protocol
 
+from beamlens_actors import context
 from beamlens_actors.timers import Timer, real_call_later
 
 if TYPE_CHECKING:
@@ -49,7 +50,10 @@ class RealClock:
 
     def sleep(self, seconds: float) -> None:
         """See `clock.sleep`."""
-        _time.sleep(max(0.0, seconds))
+        if context.local.hub is None:
+            _time.sleep(max(0.0, seconds))
+        else:
+            context.make_token().acquire(True, max(0.0, seconds))
 
     def wait(self, event: threading.Event, timeout: float | None) -> bool:
         """See `clock.wait`."""
@@ -86,7 +90,7 @@ def time() -> float:
 
 
 def sleep(seconds: float) -> None:
-    """Park the calling thread; a negative number is zero."""
+    """Park the caller: its thread, on a hub only itself. A negative number is zero."""
     _clock.sleep(seconds)
 
 

@@ -5,6 +5,7 @@ ActorError
 ├── ActorDead            (pykka.ActorDeadError)       the actor has ended
 ├── ActorCrashed                                      it ended by something that is no Exception
 ├── ActorLimit           (RuntimeError)               too many thread actors
+├── BackendUnavailable   (RuntimeError)               a backend does not work here; says why
 ├── AskTimeout           (pykka.Timeout, TimeoutError)
 ├── StartTimeout         (TimeoutError)
 ├── StopTimeout          (TimeoutError)
@@ -60,6 +61,10 @@ class ActorCrashed(ActorError):
 
 class ActorLimit(ActorError, RuntimeError):
     """Starting one more thread actor would exceed the limit of `set_thread_limit`."""
+
+
+class BackendUnavailable(ActorError, RuntimeError):
+    """A backend does not work in this process; the message says why. The others do."""
 
 
 class AskTimeout(ActorError, pykka.Timeout, TimeoutError):

@@ -75,8 +75,7 @@ class Future(pykka.Future[T], Generic[T]):
     def _wait(self, timeout: float | None) -> None:
         if self._callee is not None:
             self._callee.check_may_wait()
-        token = allocate_lock()
-        token.acquire()
+        token = context.make_token()
 
         def wake() -> None:
             clock.release(token)
@@ -213,7 +212,7 @@ def check_not_waiting_for(callee: Cell) -> None:
     Raises:
         SelfAsk: the calling actor is `callee`, or is being started by it (at any depth).
     """
-    cell = context.local.cell
+    cell = context.current_cell()
     while cell is not None:
         if cell is callee:
             raise SelfAsk(f"{callee.name} would wait for itself")

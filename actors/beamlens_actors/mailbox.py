@@ -25,8 +25,9 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, get_args
 
-from beamlens_actors import clock, context
+from beamlens_actors import context
 from beamlens_actors.errors import InvalidOption, MailboxClosed, MailboxFull, MailboxInUse
+from beamlens_actors.waiting import Condition
 
 if TYPE_CHECKING:
     from beamlens_actors.messages import Envelope
@@ -90,6 +91,19 @@ class Mailbox(Protocol):
 class QueueMailbox:
     """First in, first out, with a bound. The default mailbox."""
 
+    __slots__ = (
+        "_block_timeout",
+        "_blocked",
+        "_capacity",
+        "_dropped",
+        "_high_water",
+        "_lock",
+        "_overflow",
+        "_queue",
+        "_room",
+        "_waker",
+    )
+
     def __init__(
         self, capacity: int = DEFAULT_CAPACITY, overflow: Overflow = "reject", block_timeout: float = 5.0
     ) -> None:
@@ -123,7 +137,7 @@ class QueueMailbox:
     def _fresh_locks(self) -> None:
         # Re-entrant: a finaliser or signal handler may send while its thread is inside put.
         self._lock = threading.RLock()
-        self._room = threading.Condition(self._lock)
+        self._room = Condition(self._lock) if self._overflow == "block" else None
 
     @property
     def waker(self) -> Waker | None:
@@ -167,8 +181,8 @@ class QueueMailbox:
                 return None
             self._dropped += 1
             return dropped
-        if self._overflow == "block":
-            self._wait_for_room(waker)
+        if self._room is not None:
+            self._wait_for_room(self._room, waker)
         else:
             self._refuse()
         return None
@@ -177,16 +191,14 @@ class QueueMailbox:
         self._dropped += 1
         raise MailboxFull(f"the mailbox holds {len(self._queue)} messages, its capacity")
 
-    def _wait_for_room(self, waker: Waker) -> None:
-        cell = context.local.cell
+    def _wait_for_room(self, room: Condition, waker: Waker) -> None:
+        cell = context.current_cell()
         if (cell is not None and cell.waker is waker) or not context.may_block():
             self._refuse()
         self._blocked += 1
         try:
-            clock.wait_until(
-                self._room,
-                lambda: len(self._queue) < self._capacity or self._waker is not waker,
-                self._block_timeout,
+            room.wait_until(
+                lambda: len(self._queue) < self._capacity or self._waker is not waker, self._block_timeout
             )
         finally:
             self._blocked -= 1
@@ -207,8 +219,8 @@ class QueueMailbox:
             envelope = self._queue.popleft()
         except IndexError:  # dropped by a sender meanwhile
             return None
-        if self._blocked:
-            with self._lock:
+        if self._blocked and self._room is not None:
+            with self._room:
                 self._room.notify()
         return envelope
 
@@ -221,7 +233,8 @@ class QueueMailbox:
             self._high_water = max(self._high_water, len(self._queue))
             left = list(self._queue)
             self._queue.clear()
-            self._room.notify_all()
+            if self._room is not None:
+                self._room.notify_all()
         return left
 
     def stats(self) -> MailboxStats:

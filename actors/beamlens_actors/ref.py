@@ -138,7 +138,7 @@ class ActorRef(pykka.ActorRef[A]):
             this is.
         """
         cell = self._cell
-        if block and context.local.cell is not None:
+        if block and context.current_cell() is not None:
             cell.check_may_wait()
         future: Future[Any] = Future(cell)
         try:
@@ -229,7 +229,7 @@ class ActorRef(pykka.ActorRef[A]):
             SelfAsk: an actor waits for its own end.
         """
         cell = self._cell
-        if not cell.ended.done():
+        if not cell.finished:
             cell.check_may_wait()
             try:
                 cell.ended.get(timeout=timeout)

@@ -11,9 +11,10 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple, get_args
 
-from beamlens_actors import clock, context
+from beamlens_actors import context
 from beamlens_actors.errors import ActorDead, ActorError, AlreadyRegistered, InvalidOption
 from beamlens_actors.ref import ActorRef
+from beamlens_actors.waiting import Condition
 
 logger = logging.getLogger("beamlens_actors")
 
@@ -57,7 +58,7 @@ class Registry:
         self._entries: dict[Hashable, list[Entry]] = {}
         self._by_ref: dict[ActorRef[Any], list[Entry]] = {}
         self._locks: dict[Hashable, object] = {}
-        self._unlocked = threading.Condition(self._lock)
+        self._unlocked = Condition(self._lock)
         _registries.add(self)
         self._listeners: dict[object, Callable[[RegistryEvent], object]] = {}
 
@@ -195,7 +196,7 @@ class Registry:
             TimeoutError: not free within `timeout` seconds.
             ActorDead: the calling actor was killed while it waited.
         """
-        holder, cell = object(), context.local.cell
+        holder, cell = object(), context.current_cell()
 
         def unlock() -> None:
             with self._unlocked:
@@ -204,7 +205,7 @@ class Registry:
                     self._unlocked.notify_all()
 
         with self._unlocked:
-            if not clock.wait_until(self._unlocked, lambda: key not in self._locks, timeout):
+            if not self._unlocked.wait_until(lambda: key not in self._locks, timeout):
                 raise TimeoutError(f"the lock of {key!r} was not free within {timeout} s")
             self._locks[key] = holder
         try:
@@ -238,7 +239,7 @@ class Registry:
         # Another thread may have held the lock; the actors are dead, so the entries are gone as seen from
         # outside.
         self._lock = threading.RLock()
-        self._unlocked = threading.Condition(self._lock)
+        self._unlocked = Condition(self._lock)
         self._locks.clear()
 
     def _tell_listeners(self, kind: Literal["register", "unregister"], entries: Iterable[Entry]) -> None:

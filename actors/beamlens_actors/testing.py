@@ -8,7 +8,7 @@ import threading
 import time as real_time
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from beamlens_actors import clock
+from beamlens_actors import clock, context
 from beamlens_actors.actor import Actor
 from beamlens_actors.monitor import monitor
 from beamlens_actors.ref import ActorRef
@@ -150,9 +150,7 @@ class FakeClock:
     def sleep(self, seconds: float) -> None:
         """See `clock.sleep`."""
         if seconds > 0:
-            token = threading.Lock()
-            token.acquire()
-            self.acquire(token, seconds)
+            self.acquire(context.make_token(), seconds)
 
     def acquire(self, token: clock.Token, timeout: float | None) -> bool:
         """See `clock.acquire`."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
 
 from beamlens_actors import Killed, clock
+from beamlens_actors.waiting import Condition
 from beamlens_supervision.errors import InvalidSupervisorOption, TaskTimeout
 from beamlens_supervision.task import Task, TaskResult
 
@@ -50,7 +50,7 @@ class Stream(Generic[T]):
         self._ordered = ordered
         self._timeout = math.inf if timeout is None else timeout
         self._on_timeout = on_timeout
-        self._changed = threading.Condition()
+        self._changed = Condition()
         self._finished: list[int] = []
         self._running: dict[int, tuple[Task[T], float]] = {}
         self._results: dict[int, TaskResult[T]] = {}
@@ -97,7 +97,7 @@ class Stream(Generic[T]):
         first = min(deadline for _, deadline in self._running.values())
         with self._changed:
             left = None if first == math.inf else clock.remaining(first)
-            clock.wait_until(self._changed, lambda: self._finished, left)
+            self._changed.wait_until(lambda: self._finished, left)
             finished, self._finished = self._finished, []
         for index in finished:
             # One that was killed when its time was up is no longer in there.

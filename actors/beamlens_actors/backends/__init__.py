@@ -24,12 +24,21 @@ class Backend(Protocol):
         """As given to `options(backend=...)`."""
         ...
 
+    @property
+    def unwinds_with(self) -> type[BaseException] | tuple[()]:
+        """What it raises in an actor that was killed while it waited; nothing, where that cannot be done."""
+        ...
+
     def make_waker(self) -> Waker:
-        """A new actor's waker."""
+        """A new actor's waker.
+
+        Raises:
+            BackendUnavailable: this backend does not work here.
+        """
         ...
 
     def start(self, cell: Cell) -> None:
-        """Have the actor begin, on its own thread or greenlet. On an error nothing of it stays."""
+        """Have the actor begin, on its own thread or a greenlet. On an error nothing of it stays."""
         ...
 
     def release(self, cell: Cell) -> None:
@@ -49,7 +58,7 @@ class Backend(Protocol):
         ...
 
 
-BACKENDS = ("threads",)
+BACKENDS = ("threads", "greenlets")
 _default = "threads"
 
 
@@ -58,13 +67,19 @@ def get_backend(name: str | None = None) -> Backend:
 
     Raises:
         UnknownBackend: naming the choices.
+        BackendUnavailable: it does not work here.
     """
     if name is None:
-        cell = context.local.cell
+        cell = context.current_cell()
         if cell is not None:
             return cell.backend
         name = _default
     _check(name)
+    if name == "greenlets":
+        # The other backend must work where there is no gevent.
+        from beamlens_actors.backends.greenlets import get_greenlets
+
+        return get_greenlets()
     from beamlens_actors.backends.threads import THREADS
 
     return THREADS
@@ -80,9 +95,10 @@ def set_default_backend(name: str) -> None:
 
     Raises:
         UnknownBackend: naming the choices.
+        BackendUnavailable: it does not work here.
     """
     global _default
-    _check(name)
+    get_backend(name)
     _default = name
 
 
@@ -91,7 +107,7 @@ def offload(fn: Callable[..., R], *args: object, **kwargs: object) -> R:
 
     Returns what `fn` returns and raises what it raises.
     """
-    cell = context.local.cell
+    cell = context.current_cell()
     if cell is None:
         return fn(*args, **kwargs)
     return cell.backend.offload(lambda: fn(*args, **kwargs))

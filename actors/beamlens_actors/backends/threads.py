@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from beamlens_actors import context, pykka_registry
+from beamlens_actors.cell import Outcome
 from beamlens_actors.errors import ActorLimit, InvalidOption
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from beamlens_actors.cell import Cell
 
@@ -79,6 +80,7 @@ class Threads:
     """The backend object; see `Backend`."""
 
     name = "threads"
+    unwinds_with = ()
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -111,17 +113,14 @@ class Threads:
 
     def _main(self, cell: Cell) -> None:
         waker: ThreadWaker = cell.waker  # type: ignore[assignment]
+        context.local.cell = cell
         try:
             if cell.begin():
-                while cell.run():
-                    # A sender wakes only who says it sleeps; what came before that is found by looking once
-                    # more.
-                    waker.sleeping = True
-                    if not cell.run():
-                        break
+                while cell.run() is Outcome.IDLE:
                     waker.park()
             cell.end()
         finally:
+            context.local.cell = None
             self._forget(cell)
 
     def _forget(self, cell: Cell) -> None:
@@ -172,10 +171,15 @@ class Threads:
         self._lock = threading.Lock()
         _idents.clear()
         context.local.cell = None
-        refs = [getattr(cell, "ref", None) for cell in cells]
-        pykka_registry.lost_in_fork([ref for ref in refs if ref is not None])
-        for cell in cells:
-            cell.lost_in_fork()
+        lose_in_fork(cells)
+
+
+def lose_in_fork(cells: Iterable[Cell]) -> None:
+    """In a forked child: end the actors of a backend whose threads are the parent's only."""
+    lost = list(cells)
+    pykka_registry.lost_in_fork([cell.ref for cell in lost if hasattr(cell, "ref")])
+    for cell in lost:
+        cell.lost_in_fork()
 
 
 THREADS = Threads()
