@@ -1,0 +1,321 @@
+"""The hub: one thread that runs the greenlet actors, and the parking of those that wait.
+
+An idle actor has no greenlet. What has messages stands in `ready`; a worker greenlet takes one after the other and runs
+it in place. When a handler waits, its worker is parked and another one goes on. No queue or event of gevent's is used:
+they must not be touched from other threads. All others only append to deques, and wake the loop by its async watcher,
+the one thing of it that is safe from any thread.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import itertools
+import logging
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import gevent
+from gevent.threadpool import ThreadPool
+from greenlet import GreenletExit, getcurrent, greenlet
+
+from beamlens_actors import context
+from beamlens_actors.backends.threads import spawn
+from beamlens_actors.cell import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from beamlens_actors.cell import Cell
+
+logger = logging.getLogger("beamlens_actors")
+
+R = TypeVar("R")
+
+OFFLOAD_THREADS = 32
+_MESSAGES = 100  # of one actor, before another one's turn
+_TURNS = 16  # between two looks at the time
+_SECONDS = 0.005  # before the loop's turn: its timers, its sockets
+_SPARE_WORKERS = 100
+
+
+class HubWaker:
+    """Puts its actor among those that are ready."""
+
+    __slots__ = ("begun", "cell", "context", "hub", "running", "sleeping")
+
+    cell: Cell
+
+    def __init__(self, hub: ActorHub) -> None:
+        self.hub = hub
+        self.sleeping = False
+        self.begun = False
+        self.running = False
+        self.context: contextvars.Context | None = None
+
+    def wake(self) -> None:
+        """See `mailbox.Waker`."""
+        self.sleeping = False
+        hub = self.hub
+        # More than once does no harm: whoever comes to it later finds nothing.
+        hub.ready.append(self)
+        if not hub.awake:
+            hub.rouse()
+
+
+class HubToken:
+    """A wait of a greenlet on the hub; see `clock.Token`. Any thread may release it."""
+
+    __slots__ = ("_hub", "_late", "_released", "_waiting")
+
+    def __init__(self, hub: ActorHub) -> None:
+        self._hub = hub
+        self._released = False
+        self._late = False
+        self._waiting: greenlet | None = None
+
+    def acquire(self, blocking: bool = True, timeout: float = -1.0) -> bool:
+        """Park the calling greenlet until the token is released; False when `timeout` seconds passed first."""
+        if self._released or not blocking:
+            return self._released
+        timer = None if timeout < 0 else self._hub.loop.timer(timeout)
+        self._waiting = getcurrent()
+        try:
+            if timer is not None:
+                timer.start(self._time_out, update=True)
+            # Whoever releases sets the flag first and looks for a waiter then; here it is the other way round.
+            while not self._released and not self._late:
+                self._hub.greenlet.switch()
+        finally:
+            self._waiting = None
+            if timer is not None:
+                timer.stop()
+                timer.close()
+        return self._released
+
+    def release(self) -> None:
+        """Let the waiting greenlet go on."""
+        self._released = True
+        if self._waiting is not None:
+            self._hub.resume(self)
+
+    def take(self) -> greenlet | None:
+        """On the hub: who is to be switched to, if it still waits."""
+        waiting, self._waiting = self._waiting, None
+        return waiting
+
+    def _time_out(self) -> None:
+        self._late = True
+        waiting = self.take()
+        if waiting is not None:
+            self._hub.switch_to(waiting)
+
+
+class Worker(greenlet):
+    """A greenlet that runs ready actors, one after the other."""
+
+    cell: Cell | None = None
+
+
+class ActorHub:
+    """The thread, its loop and what waits there. Made and started at once."""
+
+    def __init__(self, on_end: Callable[[Cell], object]) -> None:
+        """Start the thread.
+
+        Args:
+            on_end: is called with each actor when it has ended.
+
+        Raises:
+            RuntimeError: the system gives no thread.
+        """
+        self.ready: deque[HubWaker] = deque()
+        self.awake = False
+        """Whether the loop is going to look at what is ready; a sender that finds it False must rouse it."""
+        self.turns = 0
+        """How many turns were taken; one that does not change while an actor runs is that of a blocked hub."""
+        self._on_end = on_end
+        self._resumed: deque[HubToken] = deque()
+        self._calls: deque[Callable[[], object]] = deque()
+        self._spare: list[Worker] = []
+        self._active: Worker | None = None
+        self._pool: Any = None
+        self._stopping = False
+        self._started = threading.Event()
+        self.thread = spawn(self._main, "beamlens-hub")
+        self._started.wait()
+
+    # -- any thread ------------------------------------------------------------------------------------------
+
+    def rouse(self) -> None:
+        """Make the loop look."""
+        self.awake = True
+        try:
+            self._async.send()
+        except Exception:  # the loop is being closed at the end of the process
+            logger.debug("the hub has ended", exc_info=True)
+
+    def resume(self, token: HubToken) -> None:
+        """Let the greenlet that waits for `token` go on."""
+        self._resumed.append(token)
+        if not self.awake:
+            self.rouse()
+
+    def call(self, fn: Callable[[], object]) -> None:
+        """Run `fn()` in the hub's loop; it must not wait."""
+        self._calls.append(fn)
+        if not self.awake:
+            self.rouse()
+
+    def stop(self, timeout: float) -> None:
+        """End the thread; its actors just cease. A handler that computes is waited for `timeout` seconds."""
+        self._stopping = True
+        self.rouse()
+        self.thread.join(timeout)
+
+    # -- the hub's thread ------------------------------------------------------------------------------------
+
+    def _main(self) -> None:
+        self.greenlet: Any = gevent.get_hub()
+        self.loop: Any = self.greenlet.loop
+        self._async: Any = self.loop.async_()
+        self._async.start(self._drain)
+        self._base = getcurrent()
+        context.local.hub = self
+        self._started.set()
+        while not self._stopping:
+            self.greenlet.switch()
+        context.local.hub = None
+        self._async.close()
+        self.greenlet.destroy(destroy_loop=True)
+
+    def current_cell(self) -> Cell | None:
+        """See `context.Hub`."""
+        current = getcurrent()
+        return current.cell if isinstance(current, Worker) else None
+
+    def may_park(self) -> bool:
+        """See `context.Hub`."""
+        return getcurrent() is not self.greenlet
+
+    def make_token(self) -> HubToken:
+        """See `context.Hub`."""
+        return HubToken(self)
+
+    def switch_to(self, other: greenlet) -> None:
+        """From the loop: run `other` until it waits. A worker then goes on with what is ready."""
+        self._active = other if isinstance(other, Worker) else None
+        try:
+            other.switch()
+        finally:
+            self._active = None
+
+    def _drain(self) -> None:
+        """Let all that is ready have its turn, then the loop again."""
+        until = time.monotonic() + _SECONDS
+        while True:
+            if self._stopping:
+                self._base.switch()
+                return
+            if self._calls:
+                self._calls.popleft()()
+            elif self._resumed:
+                waiting = self._resumed.popleft().take()
+                if waiting is not None:
+                    self.switch_to(waiting)
+            elif self.ready:
+                self.switch_to(self._spare.pop() if self._spare else Worker(self._work, self.greenlet))
+            else:
+                # In this order: who appends afterwards sees that it must rouse, and what came before is found here.
+                self.awake = False
+                if not (self.ready or self._resumed or self._calls or self._stopping):
+                    return
+                self.awake = True
+            if time.monotonic() > until:
+                self.rouse()
+                return
+
+    def _work(self) -> None:
+        worker: Any = getcurrent()
+        while True:
+            self._take_turns(worker)
+            if len(self._spare) >= _SPARE_WORKERS:
+                return
+            self._spare.append(worker)
+            self.greenlet.switch()
+
+    def _take_turns(self, worker: Worker) -> None:
+        ready, resumed = self.ready, self._resumed
+        until = time.monotonic() + _SECONDS
+        for turn in itertools.count(1):
+            # One that gevent itself switched to, after a sleep say, must not take the hub for longer than its own turn.
+            if not ready or resumed or self._active is not worker:
+                return
+            waker = ready.popleft()
+            # While it runs, even if it is parked, it will look for messages before it sleeps.
+            if not waker.running:
+                self._turn(worker, waker)
+            if not turn % _TURNS and time.monotonic() > until:
+                return
+
+    def _turn(self, worker: Worker, waker: HubWaker) -> None:
+        cell = waker.cell
+        waker.running = True
+        worker.cell = cell
+        cell.handle = worker
+        self.turns += 1
+        own = waker.context
+        if own is None:
+            own = waker.context = contextvars.Context()
+        try:
+            outcome = own.run(_advance, waker, cell)
+        except BaseException:  # a backend's own error must not take the hub along
+            logger.exception("the turn of %s failed", cell.name)
+            outcome = Outcome.END
+        worker.cell = None
+        cell.handle = None
+        if outcome is Outcome.END:
+            waker.context = None
+            self._on_end(cell)
+            return  # still marked as running: nothing of it runs again
+        waker.running = False
+        if outcome is Outcome.MORE:
+            self.ready.append(waker)
+
+    def offload(self, fn: Callable[[], R]) -> R:
+        """See `Backend.offload`; called by a greenlet on the hub."""
+        if self._pool is None:
+            self._pool = ThreadPool(OFFLOAD_THREADS, hub=self.greenlet)
+        cell = self.current_cell()
+        return cast("R", self._pool.apply(_offloaded, (cell, fn)))
+
+    def unwind(self, cell: Cell) -> None:
+        """In the loop: end what `cell`, which was killed, waits for, if it waits."""
+        worker = cell.handle
+        if worker is not None and worker is not getcurrent():
+            worker.throw(GreenletExit)
+
+
+def _offloaded(cell: Cell | None, fn: Callable[[], R]) -> R:
+    context.local.cell = cell  # who asks itself from there would wait for ever too
+    try:
+        return fn()
+    finally:
+        context.local.cell = None
+
+
+TURN = ActorHub._turn.__code__
+"""The frame of this code in the hub's stack is that of the running actor."""
+
+
+def _advance(waker: HubWaker, cell: Cell) -> Outcome:
+    if not waker.begun:
+        waker.begun = True
+        if not cell.begin():
+            cell.end()
+            return Outcome.END
+    outcome = cell.run(itertools.repeat(None, _MESSAGES))
+    if outcome is Outcome.END:
+        cell.end()
+    return outcome
