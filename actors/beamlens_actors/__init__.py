@@ -4,6 +4,7 @@ from beamlens_actors.abort import AbortSignal
 from beamlens_actors.actor import Actor
 from beamlens_actors.backends import offload, set_default_backend
 from beamlens_actors.backends.threads import abandoned, is_actor_thread, set_thread_limit
+from beamlens_actors.backends.watchdog import set_max_blocking_time
 from beamlens_actors.context import current_actor
 from beamlens_actors.errors import (
     Aborted,
@@ -78,5 +79,6 @@ __all__ = [
     "offload",
     "send_after",
     "set_default_backend",
+    "set_max_blocking_time",
     "set_thread_limit",
 ]

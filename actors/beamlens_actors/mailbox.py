@@ -197,9 +197,7 @@ class QueueMailbox:
             self._refuse()
         self._blocked += 1
         try:
-            room.wait_until(
-                lambda: len(self._queue) < self._capacity or self._waker is not waker, self._block_timeout
-            )
+            room.wait_until(lambda: len(self._queue) < self._capacity or self._waker is not waker, self._block_timeout)
         finally:
             self._blocked -= 1
         if self._waker is not waker:

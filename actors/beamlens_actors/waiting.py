@@ -1,3 +1,4 @@
+# ruff: noqa: SLF001 - of the lock: threading.Condition does it so too
 """`Condition`: wait until something holds, on a thread or on a greenlet."""
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 class Condition:
     """`threading.Condition` for every backend: on a hub it parks the caller only, and not the hub's thread.
 
-    Its lock must be re-entrant, as a finaliser or a signal handler may come to it on the thread that holds it. Hold it for
-    moments: what waits for the lock itself parks its whole thread.
+    Its lock must be re-entrant, as a finaliser or a signal handler may come to it on the thread that holds it. Hold it
+    for moments: what waits for the lock itself parks its whole thread.
     """
 
     __slots__ = ("_lock", "_tokens")

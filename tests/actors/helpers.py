@@ -3,7 +3,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from beamlens_actors import Actor, ExitReason, ReplyError
+from beamlens_actors import Actor, ExitReason, ReplyError, offload
 
 LIMIT = 10.0
 """Seconds that nothing here should ever take."""
@@ -31,7 +31,7 @@ class Recorder(Actor):
                 raise ReplyError(error)
             case ("wait", entered, event):
                 entered.set()
-                event.wait(LIMIT)
+                offload(event.wait, LIMIT)
             case ("stop", *reason):
                 self.stop(*reason)
             case ("do", fn):
@@ -57,3 +57,16 @@ def busy(ref: Any, gate: threading.Event) -> Any:
     future = ref.ask(("wait", entered, gate), block=False)
     assert entered.wait(LIMIT)
     return future
+
+
+def gone(ref: Any) -> None:
+    """Wait until nothing of an ended actor runs any more: `join` does not wait for one that was killed while busy."""
+    cell = ref._cell
+    if cell.backend.name == "threads":
+        cell.handle.join(LIMIT)
+        assert not cell.handle.is_alive()
+        return
+    while cell in cell.backend._cells:
+        looked = threading.Event()
+        cell.backend._hub.call(looked.set)
+        assert looked.wait(LIMIT)

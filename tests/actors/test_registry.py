@@ -8,9 +8,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from beamlens_actors import ActorDead, AlreadyRegistered, InvalidOption, Registry, RegistryEvent
+from beamlens_actors import ActorDead, AlreadyRegistered, InvalidOption, Registry, RegistryEvent, offload
 from beamlens_actors.testing import FakeClock, Probe
-from tests.actors.helpers import LIMIT, Recorder, Refused, busy
+from tests.actors.helpers import LIMIT, Recorder, Refused, busy, gone
 
 KEYS = st.sampled_from("abc")
 SLOTS = st.integers(0, 2)
@@ -198,7 +198,7 @@ def test_key_lock_of_a_killed_holder_is_free_and_a_killed_waiter_is_skipped(gate
     def hold(actor: Any) -> None:
         with registry.lock("key"):
             inside.set()
-            gate.wait(LIMIT)
+            offload(gate.wait, LIMIT)
 
     def wait(actor: Any) -> None:
         with registry.lock("key", timeout=60):
@@ -209,11 +209,9 @@ def test_key_lock_of_a_killed_holder_is_free_and_a_killed_waiter_is_skipped(gate
     with FakeClock() as clock:
         waiter.tell(("do", wait))
         clock.wait_for_waiters(1)
-        thread = waiter._cell.handle
         waiter.kill()
         holder.kill()
-        thread.join(LIMIT)
-        assert not thread.is_alive()
+        gone(waiter)
     with registry.lock("key", timeout=0):
         pass
     gate.set()

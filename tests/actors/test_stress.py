@@ -9,7 +9,7 @@ import pytest
 
 from beamlens_actors import Actor, ActorDead, Crash, Down, ExitReason, Killed, Normal
 from beamlens_actors.testing import Probe
-from tests.actors.helpers import LIMIT, Refused
+from tests.actors.helpers import LIMIT, Refused, gone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,7 +118,7 @@ def test_no_ask_is_lost_when_the_actor_ends_under_traffic(how: str) -> None:
 
         run_all(ender, *(asker for _ in range(askers)))
         ref.join(LIMIT)
-        ref._cell.handle.join(LIMIT)
+        gone(ref)
     assert outcome["dead"] == rounds * askers
     kinds = {"stop": Normal, "kill": Killed, "crash": Crash, "self-stop": Normal}
     assert [type(reason) for reason in reasons] == [kinds[how]] * rounds

@@ -25,6 +25,8 @@ from tests.actors.helpers import LIMIT, Recorder, busy
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.backend("threads")
+
 
 @pytest.fixture(autouse=True)
 def default_limit() -> Iterator[None]:

@@ -21,6 +21,7 @@ from gevent.threadpool import ThreadPool
 from greenlet import GreenletExit, getcurrent, greenlet
 
 from beamlens_actors import context
+from beamlens_actors.backends.hub_token import HubToken
 from beamlens_actors.backends.threads import spawn
 from beamlens_actors.cell import Outcome
 
@@ -62,54 +63,6 @@ class HubWaker:
         hub.ready.append(self)
         if not hub.awake:
             hub.rouse()
-
-
-class HubToken:
-    """A wait of a greenlet on the hub; see `clock.Token`. Any thread may release it."""
-
-    __slots__ = ("_hub", "_late", "_released", "_waiting")
-
-    def __init__(self, hub: ActorHub) -> None:
-        self._hub = hub
-        self._released = False
-        self._late = False
-        self._waiting: greenlet | None = None
-
-    def acquire(self, blocking: bool = True, timeout: float = -1.0) -> bool:
-        """Park the calling greenlet until the token is released; False when `timeout` seconds passed first."""
-        if self._released or not blocking:
-            return self._released
-        timer = None if timeout < 0 else self._hub.loop.timer(timeout)
-        self._waiting = getcurrent()
-        try:
-            if timer is not None:
-                timer.start(self._time_out, update=True)
-            # Whoever releases sets the flag first and looks for a waiter then; here it is the other way round.
-            while not self._released and not self._late:
-                self._hub.greenlet.switch()
-        finally:
-            self._waiting = None
-            if timer is not None:
-                timer.stop()
-                timer.close()
-        return self._released
-
-    def release(self) -> None:
-        """Let the waiting greenlet go on."""
-        self._released = True
-        if self._waiting is not None:
-            self._hub.resume(self)
-
-    def take(self) -> greenlet | None:
-        """On the hub: who is to be switched to, if it still waits."""
-        waiting, self._waiting = self._waiting, None
-        return waiting
-
-    def _time_out(self) -> None:
-        self._late = True
-        waiting = self.take()
-        if waiting is not None:
-            self._hub.switch_to(waiting)
 
 
 class Worker(greenlet):
@@ -255,11 +208,12 @@ class ActorHub:
             waker = ready.popleft()
             # While it runs, even if it is parked, it will look for messages before it sleeps.
             if not waker.running:
-                self._turn(worker, waker)
+                self.take_turn(worker, waker)
             if not turn % _TURNS and time.monotonic() > until:
                 return
 
-    def _turn(self, worker: Worker, waker: HubWaker) -> None:
+    def take_turn(self, worker: Worker, waker: HubWaker) -> None:
+        """Let `worker` run one actor until it has no more messages, or enough for now."""
         cell = waker.cell
         waker.running = True
         worker.cell = cell
@@ -305,7 +259,7 @@ def _offloaded(cell: Cell | None, fn: Callable[[], R]) -> R:
         context.local.cell = None
 
 
-TURN = ActorHub._turn.__code__
+TURN = ActorHub.take_turn.__code__
 """The frame of this code in the hub's stack is that of the running actor."""
 
 

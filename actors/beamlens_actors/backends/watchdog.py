@@ -59,7 +59,7 @@ def _watch(hub: ActorHub) -> None:
             continue
         turn = hub.turns
         if turn == seen and turn != reported and _seconds is not None:
-            frame = sys._current_frames().get(hub.thread.ident or 0)
+            frame = sys._current_frames().get(hub.thread.ident or 0)  # noqa: SLF001 - the only way
             text = None if frame is None else _blocking(frame)
             if text is not None and hub.turns == turn:
                 reported = turn
