@@ -211,7 +211,7 @@ class Cell:
         for _ in budget:
             if system and not self._handle_system(actor):
                 return Outcome.END
-            envelope = self._held or get()
+            envelope = get()
             if envelope is None:
                 if waker.sleeping:
                     return Outcome.IDLE
@@ -219,11 +219,12 @@ class Cell:
                 waker.sleeping = True
                 continue
             self.current = envelope
-            if system:
-                # Arrived since: it goes first. See kill() for why current was set before looking.
+            # What has arrived since goes first. See kill() for why `current` was set before looking.
+            while system:
                 self._held, self.current = envelope, None
-                continue
-            self._held = None
+                if not self._handle_system(actor):
+                    return Outcome.END
+                self.current, self._held = envelope, None
             message, future = envelope
             try:
                 if type(message) in _PYKKA_MESSAGES:  # noqa: SIM108 - a line each, on the hot path

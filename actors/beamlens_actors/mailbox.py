@@ -21,6 +21,7 @@ To write another mailbox, implement `Mailbox`, or subclass `QueueMailbox` and ad
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, get_args
@@ -30,6 +31,8 @@ from beamlens_actors.errors import InvalidOption, MailboxClosed, MailboxFull, Ma
 from beamlens_actors.waiting import Condition
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from beamlens_actors.messages import Envelope
 
 Overflow = Literal["reject", "drop_oldest", "drop_newest", "block"]
@@ -88,6 +91,12 @@ class Mailbox(Protocol):
         ...
 
 
+_BATCH = 64
+_NONE_LEFT = object()
+# An empty deque takes 700 bytes, and in a large system many actors have not got a message yet.
+_NEVER_USED: deque[Envelope] = deque(maxlen=0)
+
+
 class QueueMailbox:
     """First in, first out, with a bound. The default mailbox."""
 
@@ -96,11 +105,14 @@ class QueueMailbox:
         "_blocked",
         "_capacity",
         "_dropped",
+        "_granted",
         "_high_water",
         "_lock",
         "_overflow",
+        "_permits",
         "_queue",
         "_room",
+        "_taken",
         "_waker",
     )
 
@@ -127,7 +139,12 @@ class QueueMailbox:
         self._capacity = capacity
         self._overflow = overflow
         self._block_timeout = block_timeout
-        self._queue: deque[Envelope] = deque()
+        self._queue = _NEVER_USED
+        # Each put takes a permit, which is one step of the interpreter and so needs no lock. They are granted by the
+        # batch, never more than there is room for: what was granted and not taken out is in the queue or on its way.
+        self._permits: Iterator[None] = iter(())
+        self._granted = 0
+        self._taken = 0
         self._dropped = 0
         self._high_water = 0
         self._waker: Waker | None = None
@@ -155,37 +172,73 @@ class QueueMailbox:
         with self._lock:
             if self._waker is not None:
                 raise MailboxInUse("this mailbox belongs to an actor that is alive")
+            self._drain()  # what came too late for the last owner
+            self._permits = iter(())
+            self._granted = self._taken = 0
             self._waker = waker
 
     def put(self, envelope: Envelope, waker: Waker) -> Envelope | None:
         """See `Mailbox.put`."""
+        if self._waker is not waker:
+            raise MailboxClosed
         dropped = None
+        try:
+            next(self._permits)
+        except StopIteration:
+            dropped = self._permit(envelope, waker)
+            if dropped is envelope:
+                return envelope
+        self._queue.append(envelope)
+        if waker.sleeping:
+            waker.wake()
+        # Whoever closed it meanwhile may have looked through the queue before.
+        if self._waker is not waker and any(one is envelope for one in list(self._queue)):
+            if dropped is not None and dropped[1] is not None:
+                dropped[1].fail(MailboxFull("dropped for a newer message"))
+            raise MailboxClosed
+        return dropped
+
+    def _permit(self, envelope: Envelope, waker: Waker) -> Envelope | None:
+        """Get a permit the slow way; returns what was dropped for it, which may be the envelope itself."""
         with self._lock:
             if self._waker is not waker:
                 raise MailboxClosed
-            if len(self._queue) >= self._capacity:
-                if self._overflow == "drop_newest":
-                    self._dropped += 1
-                    return envelope
-                dropped = self._make_room(waker)
-            self._queue.append(envelope)
-        if waker.sleeping:
-            waker.wake()
-        return dropped
-
-    def _make_room(self, waker: Waker) -> Envelope | None:
-        if self._overflow == "drop_oldest":
-            try:
-                dropped = self._queue.popleft()
-            except IndexError:  # the owner was faster
+            if self._grant():
                 return None
-            self._dropped += 1
-            return dropped
-        if self._room is not None:
-            self._wait_for_room(self._room, waker)
-        else:
-            self._refuse()
+            if self._overflow == "drop_newest":
+                self._dropped += 1
+                return envelope
+            if self._overflow == "drop_oldest":
+                return self._drop_oldest(envelope)
+            if self._room is None:
+                self._refuse()
+            else:
+                self._wait_for_room(self._room, waker)
         return None
+
+    def _grant(self) -> bool:
+        """Take a permit, and grant more for those who come next, if there is room."""
+        # Another sender may have had some granted meanwhile.
+        if next(self._permits, _NONE_LEFT) is not _NONE_LEFT:
+            return True
+        room = self._capacity - max(self._granted - self._taken, len(self._queue))
+        if room <= 0:
+            return False
+        if self._queue is _NEVER_USED:
+            self._queue = deque()
+        batch = min(room, _BATCH)
+        self._granted += batch
+        self._permits = itertools.repeat(None, batch - 1)
+        return True
+
+    def _drop_oldest(self, envelope: Envelope) -> Envelope:
+        # The new one goes in with the permit of the one that goes out.
+        self._dropped += 1
+        try:
+            return self._queue.popleft()
+        except IndexError:
+            # The owner was faster, or those with permits are on their way: of these this one was the oldest then.
+            return envelope
 
     def _refuse(self) -> None:
         self._dropped += 1
@@ -197,12 +250,12 @@ class QueueMailbox:
             self._refuse()
         self._blocked += 1
         try:
-            room.wait_until(lambda: len(self._queue) < self._capacity or self._waker is not waker, self._block_timeout)
+            granted = room.wait_until(lambda: self._waker is not waker or self._grant(), self._block_timeout)
         finally:
             self._blocked -= 1
         if self._waker is not waker:
             raise MailboxClosed
-        if len(self._queue) >= self._capacity:
+        if not granted:
             self._refuse()
 
     def get(self) -> Envelope | None:
@@ -217,6 +270,7 @@ class QueueMailbox:
             envelope = self._queue.popleft()
         except IndexError:  # dropped by a sender meanwhile
             return None
+        self._taken += 1
         if self._blocked and self._room is not None:
             with self._room:
                 self._room.notify()
@@ -229,10 +283,18 @@ class QueueMailbox:
                 return []
             self._waker = None
             self._high_water = max(self._high_water, len(self._queue))
-            left = list(self._queue)
-            self._queue.clear()
+            left = self._drain()
             if self._room is not None:
                 self._room.notify_all()
+        return left
+
+    def _drain(self) -> list[Envelope]:
+        left: list[Envelope] = []
+        while self._queue:
+            try:
+                left.append(self._queue.popleft())
+            except IndexError:
+                break
         return left
 
     def stats(self) -> MailboxStats:
