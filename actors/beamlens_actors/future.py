@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import queue
 import sys
-from _thread import allocate_lock
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from types import BuiltinMethodType
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, cast
 
 import pykka
 from pykka._future import _Unset
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+Outcome: TypeAlias = "tuple[Any, BaseException | None, TracebackType | None]"
+"""The answer, or an error in its place with its traceback."""
+
 
 class Future(pykka.Future[T], Generic[T]):
     """An answer to come. Any number of threads, actors and asyncio tasks may wait for it.
@@ -37,24 +40,22 @@ class Future(pykka.Future[T], Generic[T]):
 
     def __init__(self, callee: Cell | None = None) -> None:
         # Pykka's constructor only sets what are class attributes here.
-        self._lock = allocate_lock()
-        self._done = False
-        self._value: Any = None
-        self._error: BaseException | None = None
-        self._traceback: TracebackType | None = None
-        self._callbacks: list[Callable[[], object]] | None = None
+        # There is no lock: to append to a list, and to pop from one, are single steps of the interpreter. Of several
+        # answers the first one in the list counts; a callback is called by who popped it.
+        self._outcomes: list[Outcome] = []
+        self._waiting: list[Callable[[], object]] = []
         self._callee = callee
 
     def __repr__(self) -> str:
-        return f"<beamlens_actors.Future {'done' if self._done else 'pending'}>"
+        return f"<beamlens_actors.Future {'done' if self._outcomes else 'pending'}>"
 
     def failed_with(self, error: BaseException) -> bool:
         """Whether `error` stands in place of the answer."""
-        return self._error is error
+        return bool(self._outcomes) and self._outcomes[0][1] is error
 
     def done(self) -> bool:
         """Whether the answer, or an error in its place, is there."""
-        return self._done
+        return bool(self._outcomes)
 
     def get(self, *, timeout: float | None = None) -> T:
         """Wait for the answer.
@@ -64,25 +65,31 @@ class Future(pykka.Future[T], Generic[T]):
             SelfAsk: the caller is the actor that would have to answer.
             Exception: what was raised in its place.
         """
-        if not self._done:
+        if not self._outcomes:
             if self._get_hook is not None:
                 return super().get(timeout=timeout)
+            if self._callee is not None:
+                self._callee.check_may_wait()
+        return self.take(timeout)
+
+    def take(self, timeout: float | None) -> T:
+        """`get` without its checks, for who has made them."""
+        outcomes = self._outcomes
+        if not outcomes:
             self._wait(timeout)
-        if self._error is not None:
-            raise self._error.with_traceback(self._traceback)
-        return cast("T", self._value)
+        value, error, traceback = outcomes[0]
+        if error is not None:
+            raise error.with_traceback(traceback)
+        return cast("T", value)
 
     def _wait(self, timeout: float | None) -> None:
-        if self._callee is not None:
-            self._callee.check_may_wait()
         token = context.make_token()
-
-        def wake() -> None:
-            clock.release(token)
-
+        wake = token.release
         if not self.add_done_callback(wake):
             return
-        if not clock.acquire(token, timeout) and not self._done:
+        if timeout is None:
+            token.acquire()
+        elif not clock.acquire(token, timeout) and not self._outcomes:
             self._remove_callback(wake)
             raise AskTimeout(f"no answer within {timeout} s")
 
@@ -91,32 +98,22 @@ class Future(pykka.Future[T], Generic[T]):
 
         False: it is there, not called.
         """
-        with self._lock:
-            if self._done:
-                return False
-            if self._callbacks is None:
-                self._callbacks = [fn]
-            else:
-                self._callbacks.append(fn)
-        return True
+        if self._outcomes:
+            return False
+        self._waiting.append(fn)
+        # If it came meanwhile, whoever brought it may have looked before.
+        return not self._outcomes or not self._remove_callback(fn)
 
-    def _remove_callback(self, fn: Callable[[], object]) -> None:
-        with self._lock:
-            if self._callbacks is not None and fn in self._callbacks:
-                self._callbacks.remove(fn)
+    def _remove_callback(self, fn: Callable[[], object]) -> bool:
+        try:
+            self._waiting.remove(fn)
+        except ValueError:
+            return False  # it was called, or is being
+        return True
 
     def resolve(self, value: T | None = None) -> bool:
         """Like `set`, but a second answer is dropped; True when this was the first."""
-        with self._lock:
-            if self._done or self._get_hook is not None:
-                return False
-            self._value = value
-            self._done = True
-            callbacks, self._callbacks = self._callbacks, None
-        if callbacks is not None:
-            for callback in callbacks:
-                callback()
-        return True
+        return self._settle((value, None, None))
 
     def fail(self, error: BaseException) -> bool:
         """Like `set_exception`, but a second answer is dropped; True when this was the first.
@@ -125,16 +122,28 @@ class Future(pykka.Future[T], Generic[T]):
         """
         if not isinstance(error, Exception):
             error = ActorCrashed(error)
-        with self._lock:
-            if self._done or self._get_hook is not None:
-                return False
-            self._error = error
-            self._traceback = error.__traceback__
-            self._done = True
-            callbacks, self._callbacks = self._callbacks, None
-        if callbacks is not None:
-            for callback in callbacks:
+        return self._settle((None, error, error.__traceback__))
+
+    def _settle(self, outcome: Outcome) -> bool:
+        if self._get_hook is not None:
+            return False
+        outcomes = self._outcomes
+        outcomes.append(outcome)
+        if outcomes[0] is not outcome:
+            del outcomes[1:]
+            return False
+        waiting = self._waiting
+        while waiting:
+            try:
+                callback = waiting.pop(0)
+            except IndexError:
+                break  # taken back meanwhile
+            try:
                 callback()
+            except RuntimeError:
+                # The token of a waiter whom a fake clock has woken just now.
+                if not isinstance(callback, BuiltinMethodType):
+                    raise
         return True
 
     def set(self, value: T | None = None) -> None:
@@ -160,15 +169,13 @@ class Future(pykka.Future[T], Generic[T]):
 
     def set_get_hook(self, func: Callable[[float | None], T]) -> None:
         """See `pykka.Future.set_get_hook`."""
-        with self._lock:
-            if self._done:
-                raise queue.Full
-            super().set_get_hook(func)
+        if self._outcomes:
+            raise queue.Full
+        super().set_get_hook(func)
 
     def lost_in_fork(self, error: Exception) -> None:
-        """Fail it in a forked child: the lock may be held, and the waiters live, in the parent only."""
-        self._lock = allocate_lock()
-        self._callbacks = None
+        """Fail it in a forked child: the waiters live in the parent only."""
+        self._waiting = []
         self.fail(error)
 
     def __await__(self) -> Generator[Any, None, T]:
@@ -201,7 +208,7 @@ class Future(pykka.Future[T], Generic[T]):
                 self._remove_callback(wake)
                 if timer is not None:
                     timer.cancel()
-            if not self._done:
+            if not self._outcomes:
                 raise AskTimeout(f"no answer within {timeout} s")
         return self.get()
 

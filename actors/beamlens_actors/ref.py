@@ -150,7 +150,7 @@ class ActorRef(pykka.ActorRef[A]):
         else:
             if dropped is not None:
                 self._fail_dropped(dropped)
-        return future.get(timeout=timeout) if block else future
+        return future.take(timeout) if block else future
 
     async def ask_async(self, message: Any, *, timeout: float | None = None) -> Any:  # noqa: ASYNC109
         """`ask` for asyncio: waits without blocking the event loop, and raises the same errors.

@@ -82,7 +82,7 @@ def test_timeout_leaves_nothing_behind_and_the_answer_can_still_come() -> None:
     future: Future[int] = Future()
     with pytest.raises(AskTimeout):
         future.get(timeout=0)
-    assert not future._callbacks
+    assert not future._waiting
     future.set(1)
     assert future.get(timeout=0) == 1
 
@@ -127,13 +127,13 @@ def test_answer_after_the_event_loop_was_closed_is_no_error() -> None:
     async def main() -> None:
         task = asyncio.ensure_future(future.wait_async())
         await asyncio.sleep(0)
-        wake = future._callbacks
+        wake = future._waiting
         assert wake
         task.cancel()
-        future._callbacks = list(wake)
+        future._waiting = list(wake)
         with pytest.raises(asyncio.CancelledError):
             await task
-        future._callbacks = list(wake)
+        future._waiting = list(wake)
 
     asyncio.run(main())
     assert future.resolve(1)

@@ -199,7 +199,6 @@ def test_fork_while_every_lock_is_held_elsewhere_does_not_hang_the_child() -> No
             ref._cell.mailbox._lock,  # type: ignore[attr-defined]
             pykka.ActorRegistry._actor_refs_lock,
             backend.THREADS._lock,
-            ref._cell.ended._lock,
         ):
             held.set()
             let_go.wait(LIMIT)
