@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import beamlens_actors
 from beamlens_actors.backends import get_backend
-
-from benchmarks.actors.measures import Missing
+from benchmarks.actors.measures import MissingError
 from benchmarks.actors.pykka_style import Parent, PykkaStyle, Ref, Role, Starter, Victim
 
 _ROOM = 10_000_000
@@ -52,10 +51,14 @@ def connect(kind: str) -> PykkaStyle:
     """The peer on the backend `kind`.
 
     Raises:
-        Missing: there is no such backend.
+        MissingError: there is no such backend.
     """
     try:
         get_backend(kind)
     except (beamlens_actors.UnknownBackend, ImportError) as error:
-        raise Missing(str(error)) from error
-    return PykkaStyle(BeamlensKit(kind), version("beamlens"))
+        raise MissingError(str(error)) from error
+    try:
+        found = version("beamlens")
+    except PackageNotFoundError:
+        found = "from source"
+    return PykkaStyle(BeamlensKit(kind), found)

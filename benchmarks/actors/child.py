@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.actors.measures import Missing, NotOffered, Peer
+from benchmarks.actors.measures import MissingError, NotOfferedError, Peer
 from benchmarks.actors.runtimes import RUNTIMES
 
 
@@ -45,7 +45,7 @@ def main(job: Job) -> None:
 
         try:
             peer = RUNTIMES[job.runtime].connect()
-        except Missing as error:
+        except MissingError as error:
             write(missing=str(error))
             return
         write(version=peer.version)
@@ -58,7 +58,7 @@ def main(job: Job) -> None:
 def _one(peer: Peer, name: str, count: int) -> dict[str, Any]:
     try:
         finding = peer.measure(name, count)
-    except NotOffered as error:
+    except NotOfferedError as error:
         return {"not_offered": str(error)}
     except Exception as error:  # noqa: BLE001 - a peer that fails at one thing is measured at the others
         traceback.print_exc()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.actors.measures import SAMPLE, Finding, Missing, NotOffered, percentiles, rate, reached
+from benchmarks.actors.measures import SAMPLE, Finding, MissingError, NotOfferedError, percentiles, rate, reached
 
 _SOURCE = Path(__file__).with_name("actors_bench.erl")
 _RATES = ("tell", "tell-between", "spawn", "spawn-inside", "fan-in", "ping-pong", "ring")
@@ -48,7 +48,7 @@ class Erlang:
         if name == "live":
             live, answered, sample = self._ask(name, count, SAMPLE)
             return reached(count, live, answered, sample, "system_limit")
-        raise NotOffered("has no such thing")
+        raise NotOfferedError("not offered")
 
     def close(self) -> None:
         """See `Peer.close`."""
@@ -82,12 +82,12 @@ def connect(_kind: str) -> Erlang:
     """The peer.
 
     Raises:
-        Missing: no Erlang, or it does not compile.
+        MissingError: no Erlang, or it does not compile.
     """
     erl, erlc = shutil.which("erl"), shutil.which("erlc")
     if erl is None or erlc is None:
-        raise Missing("erl and erlc are not on the path (Debian: apt install erlang-base)")
+        raise MissingError("erl and erlc are not on the path (Debian: apt install erlang-base)")
     try:
         return Erlang(erl, erlc)
     except subprocess.CalledProcessError as error:
-        raise Missing(f"erlc failed: {error.stderr.decode(errors='replace')[-300:]}") from error
+        raise MissingError(f"erlc failed: {error.stderr.decode(errors='replace')[-300:]}") from error

@@ -50,9 +50,7 @@ MEASURES = {
                 Metric("ask_p99", "ask from a thread, p99", "us", more_is_better=False),
             ),
         ),
-        Measure(
-            "ask-between", 10_000, 1_000, (Metric("ask-between", "ask, actor to actor, mean", "us", False),)
-        ),
+        Measure("ask-between", 10_000, 1_000, (Metric("ask-between", "ask, actor to actor, mean", "us", False),)),
         _rate("spawn", "start and stop, from a thread", "k/s", 2_000, 200),
         _rate("spawn-inside", "start and stop, in an actor", "k/s", 2_000, 200),
         _rate("fan-in", "fan-in of 8 threads", "k msg/s", 100_000, 10_000),
@@ -86,11 +84,11 @@ class Finding:
     note: str = ""
 
 
-class Missing(Exception):
+class MissingError(Exception):
     """A runtime that cannot be had here; the message says why."""
 
 
-class NotOffered(Exception):
+class NotOfferedError(Exception):
     """A runtime has no such thing; the message says what it lacks."""
 
 
@@ -103,7 +101,7 @@ class Peer(Protocol):
         """Do the measure `name` with `count` messages or actors.
 
         Raises:
-            NotOffered: this runtime has no such thing.
+            NotOfferedError: this runtime has no such thing.
         """
         ...
 
@@ -116,10 +114,10 @@ def choose(table: dict[str, Callable[[int], Finding]], name: str) -> Callable[[i
     """The function for a measure.
 
     Raises:
-        NotOffered: the table has none.
+        NotOfferedError: the table has none.
     """
     if name not in table:
-        raise NotOffered("has no such thing")
+        raise NotOfferedError("not offered")
     return table[name]
 
 

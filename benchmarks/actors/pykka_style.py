@@ -200,7 +200,7 @@ class PykkaStyle:
 
     def _ask_between(self, count: int) -> Finding:
         echo, asker = self._start(Role), self._start(Asker)
-        took = asker.ask((echo, count))
+        took: Any = asker.ask((echo, count))
         asker.stop()
         echo.stop()
         return Finding({"ask-between": took / count * 1e6})
@@ -214,7 +214,7 @@ class PykkaStyle:
 
     def _spawn_inside(self, count: int) -> Finding:
         spawner = self._start(Spawner)
-        took = spawner.ask((self._kit.starter(Role), count))
+        took: Any = spawner.ask((self._kit.starter(Role), count))
         spawner.stop()
         return rate("spawn-inside", count, took)
 
@@ -298,6 +298,6 @@ class PykkaStyle:
                 refs.append(start())
         except Exception as error:  # noqa: BLE001 - whatever ends it is the finding
             stopped_by = f"{type(error).__name__}: {error}"
-        sample = refs[:: max(1, len(refs) // SAMPLE)]
+        sample = refs[:: -(-len(refs) // SAMPLE) or 1]
         answered = sum(ref.ask(number) == number for number, ref in enumerate(sample))
         return reached(count, len(refs), answered, len(sample), stopped_by)

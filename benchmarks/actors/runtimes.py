@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass
 
-from benchmarks.actors.measures import Measure, Missing, Peer
+from benchmarks.actors.measures import Measure, MissingError, Peer
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +33,12 @@ class Runtime:
         """Import it and make it ready.
 
         Raises:
-            Missing: it cannot be had here.
+            MissingError: it cannot be had here.
         """
         try:
             module = importlib.import_module(f"benchmarks.actors.{self.module}")
         except ImportError as error:
-            raise Missing(f"not installed ({error}); pip install -e '.[bench]'") from error
+            raise MissingError(f"not installed ({error}); pip install -e '.[bench]'") from error
         peer: Peer = module.connect(self.kind)
         return peer
 
@@ -51,7 +51,7 @@ RUNTIMES = {
         Runtime("beamlens-threads", "beamlens_peer", "threads"),
         Runtime("beamlens-greenlets", "beamlens_peer", "greenlets", memory=10_000, live=100_000),
         Runtime("thespian-simple", "thespian_peer", "simpleSystemBase", scale=0.5),
-        Runtime("thespian-queue", "thespian_peer", "multiprocQueueBase", scale=0.02, memory=20, live=40),
+        Runtime("thespian-queue", "thespian_peer", "multiprocQueueBase", scale=0.02),
         Runtime("xoscar", "xoscar_peer", scale=0.1, memory=10_000, live=20_000),
         Runtime("erlang", "erlang_peer", scale=5.0, memory=10_000, live=100_000),
     )

@@ -14,15 +14,26 @@ from time import perf_counter
 from typing import Any
 
 import psutil
-from thespian.actors import Actor, ActorExitRequest, ActorSystem
+from thespian.actors import Actor, ActorExitRequest, ActorSystem  # pyright: ignore[reportMissingImports]
 
-from benchmarks.actors.measures import RING, SAMPLE, Finding, Missing, NotOffered, choose, percentiles, rate, reached
+from benchmarks.actors.measures import (
+    RING,
+    SAMPLE,
+    Finding,
+    MissingError,
+    NotOfferedError,
+    choose,
+    percentiles,
+    rate,
+    reached,
+)
 
+_Base: Any = Actor
 _SLOW = timedelta(seconds=60)
 _QUIET = {"version": 1, "disable_existing_loggers": True, "root": {"level": "CRITICAL"}}
 
 
-class Echo(Actor):
+class Echo(_Base):
     """Answers with what it gets."""
 
     def receiveMessage(self, message: Any, sender: Any) -> None:  # noqa: N802 - Thespian's name
@@ -30,7 +41,7 @@ class Echo(Actor):
             self.send(sender, message)
 
 
-class Counter(Actor):
+class Counter(_Base):
     """Counts what it gets, and answers "count" with it."""
 
     def __init__(self) -> None:
@@ -44,7 +55,7 @@ class Counter(Actor):
             self.seen += 1
 
 
-class Node(Actor):
+class Node(_Base):
     """Hands a token to the next one; the last hop is reported to who asked."""
 
     def __init__(self) -> None:
@@ -71,7 +82,6 @@ class Thespian:
 
     def __init__(self, base: str) -> None:
         self.version = version("thespian")
-        self._many_processes = base != "simpleSystemBase"
         self._system = ActorSystem(base, logDefs=_QUIET, transientUnique=True)
         self._table: dict[str, Callable[[int], Finding]] = {
             "tell": self._tell,
@@ -82,6 +92,9 @@ class Thespian:
             "memory": self._memory,
             "live": self._live,
         }
+        if base != "simpleSystemBase":
+            for name in ("ring", "memory", "live"):
+                self._table[name] = _processes
 
     def measure(self, name: str, count: int) -> Finding:
         """See `Peer.measure`."""
@@ -130,8 +143,6 @@ class Thespian:
         return self._circle("ping-pong", 2, count)
 
     def _ring(self, count: int) -> Finding:
-        if self._many_processes:
-            raise NotOffered(f"would need {RING} processes")
         return self._circle("ring", RING, count)
 
     def _circle(self, key: str, size: int, count: int) -> Finding:
@@ -149,18 +160,12 @@ class Thespian:
         refs = [self._system.createActor(Echo)]
         self._ask_of(refs[0], "hello")
         gc.collect()
-        before = self._held()
+        process = psutil.Process()
+        before = process.memory_info().rss
         refs += [self._system.createActor(Echo) for _ in range(count)]
         self._ask_of(refs[-1], "hello")
-        grown = self._held() - before
+        grown = process.memory_info().rss - before
         return Finding({"memory": grown / count / 1000}, f"{count:,} actors")
-
-    def _held(self) -> int:
-        """Bytes: resident of this process, or private of all, as pages shared with a parent are counted once."""
-        process = psutil.Process()
-        if not self._many_processes:
-            return int(process.memory_info().rss)
-        return sum(int(one.memory_full_info().uss) for one in (process, *process.children(recursive=True)))
 
     def _live(self, count: int) -> Finding:
         refs: list[Any] = []
@@ -170,18 +175,22 @@ class Thespian:
                 refs.append(self._system.createActor(Echo))
         except Exception as error:  # noqa: BLE001 - whatever ends it is the finding
             stopped_by = f"{type(error).__name__}: {error}"
-        sample = refs[:: max(1, len(refs) // SAMPLE)]
+        sample = refs[:: -(-len(refs) // SAMPLE) or 1]
         answered = sum(self._system.ask(ref, "hello", _SLOW) == "hello" for ref in sample)
         return reached(count, len(refs), answered, len(sample), stopped_by)
+
+
+def _processes(_count: int) -> Finding:
+    raise NotOfferedError("one operating-system process for each actor, so thousands are not tried")
 
 
 def connect(kind: str) -> Thespian:
     """The peer on the system base `kind`.
 
     Raises:
-        Missing: that base does not start here.
+        MissingError: that base does not start here.
     """
     try:
         return Thespian(kind)
     except Exception as error:
-        raise Missing(f"{kind} does not start: {type(error).__name__}: {error}") from error
+        raise MissingError(f"{kind} does not start: {type(error).__name__}: {error}") from error

@@ -1,8 +1,8 @@
 """xoscar with one in-process pool.
 
-Its actors live on an asyncio loop, so the "thread" of a tell is a coroutine of that loop, as its users write it; only the
-ask comes from a foreign thread. Nothing tells an actor that another crashed, and an exception does not end one, so there
-is no restart to measure.
+Its actors live on an asyncio loop, so the "thread" of a tell or a start is a coroutine of that loop, as its users write
+it; only the ask comes from a foreign thread. Nothing tells an actor that another crashed, and an exception does not end
+one, so there is no restart to measure.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from time import perf_counter
 from typing import Any, TypeVar
 
 import psutil
-import xoscar
+import xoscar  # pyright: ignore[reportMissingImports]
 
 from benchmarks.actors.measures import RING, SAMPLE, Finding, choose, percentiles, rate, reached
 
 T = TypeVar("T")
+_Base: Any = xoscar.StatelessActor
 
 
-class Worker(xoscar.StatelessActor):
+class Worker(_Base):
     """Every role in one: xoscar finds the method by its name."""
 
     def __init__(self) -> None:
@@ -192,7 +193,7 @@ class Xoscar:
                 refs.append(await self._start())
         except Exception as error:  # noqa: BLE001 - whatever ends it is the finding
             stopped_by = f"{type(error).__name__}: {error}"
-        sample = refs[:: max(1, len(refs) // SAMPLE)]
+        sample = refs[:: -(-len(refs) // SAMPLE) or 1]
         answered = 0
         for number, ref in enumerate(sample):
             answered += await ref.echo(number) == number
