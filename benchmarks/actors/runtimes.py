@@ -48,6 +48,7 @@ RUNTIMES = {
     runtime.name: runtime
     for runtime in (
         Runtime("pykka", "pykka_peer"),
+        Runtime("bare-threads", "floor_peer"),
         Runtime("beamlens-threads", "beamlens_peer", "threads"),
         Runtime("beamlens-greenlets", "beamlens_peer", "greenlets", memory=10_000, live=100_000),
         Runtime("thespian-simple", "thespian_peer", "simpleSystemBase", scale=0.5),
