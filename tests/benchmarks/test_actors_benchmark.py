@@ -70,7 +70,7 @@ def test_a_peer_that_hangs_is_ended_and_said_so():
     ("arguments", "said"),
     [
         (["--only", "tel"], "there is no 'tel'; choose of: tell, tell-between"),
-        (["--runtimes", "ray"], "there is no 'ray'; choose of: pykka, beamlens-threads"),
+        (["--runtimes", "ray"], "there is no 'ray'; choose of: pykka, bare-threads"),
         (["--series", "x"], "choose of: pinned, unpinned"),
         (["--repeats", "0"], "--repeats must be at least 1"),
         (["--json", "/no/such/place/a.json"], "there is no directory '/no/such/place'"),
