@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.actors import report
 from benchmarks.actors.measures import MEASURES
-from benchmarks.actors.runtimes import RUNTIMES
+from benchmarks.actors.runtimes import BASELINE, RUNTIMES
 from benchmarks.actors.series import SERIES, Plan, Results, run
 
 
@@ -34,6 +34,8 @@ def main(arguments: Sequence[str]) -> int:
         quick=options.quick,
         limit=20.0 if options.quick else 90.0,
     )
+    if options.plot is not None and BASELINE not in plan.runtimes:
+        parser.error(f"--plot draws ratios to {BASELINE}, which --runtimes leaves out")
     results = measure(plan)
     if options.json is not None:
         options.json.write_text(report.as_json(results) + "\n", encoding="utf-8")

@@ -72,11 +72,14 @@ def test_a_peer_that_hangs_is_ended_and_said_so():
         (["--only", "tel"], "there is no 'tel'; choose of: tell, tell-between"),
         (["--runtimes", "ray"], "there is no 'ray'; choose of: pykka, bare-threads"),
         (["--series", "x"], "choose of: pinned, unpinned"),
+        (["--plot", "a.png", "--runtimes", "erlang"], "--plot draws ratios to pykka"),
         (["--repeats", "0"], "--repeats must be at least 1"),
         (["--json", "/no/such/place/a.json"], "there is no directory '/no/such/place'"),
     ],
 )
 def test_bad_arguments_name_the_choices(arguments, said, capsys):
+    if "--plot" in arguments:
+        pytest.importorskip("matplotlib")
     with pytest.raises(SystemExit) as ended:
         command.main(arguments)
     assert ended.value.code == 2
