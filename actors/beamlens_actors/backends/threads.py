@@ -6,8 +6,9 @@ import logging
 import os
 import threading
 from _thread import allocate_lock
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from beamlens_actors import context, pykka_registry
 from beamlens_actors.cell import Outcome
@@ -51,6 +52,46 @@ def spawn(fn: Callable[[], object], name: str) -> threading.Thread:
     thread = threading.Thread(target=run, name=name, daemon=True)
     thread.start()
     return thread
+
+
+class _Begun:
+    """In place of the `threading.Event` that a thread's `start` waits for: who starts an actor waits for `on_start`."""
+
+    __slots__ = ("_flag",)
+
+    def __init__(self) -> None:
+        self._flag = False
+
+    def is_set(self) -> bool:
+        return self._flag
+
+    def set(self) -> None:
+        self._flag = True
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return True
+
+    def _at_fork_reinit(self) -> None:
+        pass
+
+
+class ActorThread(threading.Thread):
+    """The thread of one actor. Its `start` does not wait until it runs, which takes as long as all the rest."""
+
+    def __init__(self, run: Callable[[], object], name: str) -> None:
+        super().__init__(name=name, daemon=True)
+        self._run_actor = run
+        self._started: Any = _Begun()
+
+    def run(self) -> None:
+        """See `threading.Thread.run`."""
+        ident = threading.get_ident()
+        _idents.add(ident)
+        try:
+            self._run_actor()
+        finally:
+            _idents.discard(ident)
+            del self._run_actor
 
 
 class ThreadWaker:
@@ -104,7 +145,8 @@ class Threads:
                 raise ActorLimit(f"{self._limit} thread actors run, the limit of set_thread_limit")
             self._cells[cell] = self._slots[cell] = None
         try:
-            cell.handle = spawn(lambda: self._main(cell), cell.name)
+            cell.handle = thread = ActorThread(partial(self._main, cell), cell.name)
+            thread.start()
         except BaseException as error:
             self._forget(cell)
             if isinstance(error, RuntimeError):
