@@ -6,10 +6,9 @@ import asyncio
 import os
 import threading
 import weakref
-from collections import deque
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Self, get_args
 
-from beamlens_actors import clock, context
+from beamlens_actors import clock
 from beamlens_actors.errors import InvalidOption, ResultTimeout
 from beamlens_actors.ref import ActorRef
 from beamlens_actors.stream_events import (
@@ -20,7 +19,9 @@ from beamlens_actors.stream_events import (
     StreamStats,
     StreamTerminal,
 )
+from beamlens_actors.stream_queue import NOTHING, OVER, StreamOverflow, StreamQueue
 from beamlens_actors.stream_tasks import Attachment, StreamTask, attachment
+from beamlens_actors.waiters import async_waiter, thread_waiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,12 +29,8 @@ if TYPE_CHECKING:
     from beamlens_actors.abort import AbortSignal
     from beamlens_actors.reasons import ExitReason
 
-StreamOverflow = Literal["reject", "drop_oldest", "drop_newest"]
 DEFAULT_CAPACITY = 10_000
 DEFAULT_TIMEOUT = 300.0
-
-_NOTHING = object()
-_OVER = object()
 
 
 class EventStream:
@@ -66,21 +63,8 @@ class EventStream:
             InvalidOption: a value that cannot be.
         """
         _check_options(owner, capacity, overflow, timeout)
-        self._capacity = capacity
-        self._overflow = overflow
-        self._events: deque[Any] = deque()
-        self._end: StreamTerminal | None = None
-        # Apart from the events, so that nothing can come after it, and seen as one more of them.
-        self._end_waits = 0
-        # The oldest events belong to consumers that were woken for them and have not fetched them yet.
-        self._promised = 0
-        self._takers: deque[_Waiter] = deque()
-        self._result_waiters: deque[_Waiter] = deque()
-        self._dropped = 0
-        self._high_water = 0
+        self._queue = StreamQueue(capacity, overflow)
         self._task: Attachment | None = None
-        # Re-entrant: a finaliser or signal handler may push while its thread is inside.
-        self._lock = threading.RLock()
         self._ties: dict[str, Callable[[], object]] = {}
         # Whom it hears from knows it weakly, and must not keep a callback for each stream that ever was.
         weakref.finalize(self, _untie, self._ties).atexit = False
@@ -92,36 +76,23 @@ class EventStream:
             self._tie("timer", clock.call_later(timeout, lambda: cancel("timeout")).cancel)
 
     def __repr__(self) -> str:
-        end = "open" if self._end is None else repr(self._end)
-        return f"<EventStream {end}, {self._size()} of {self._capacity} events>"
+        stats = self.stats()
+        return f"<EventStream {self.end or 'open'}, {stats.size} of {stats.capacity} events>"
 
     @property
     def end(self) -> StreamTerminal | None:
         """The terminal event, taken or not; `None` while the stream is open."""
-        return self._end
+        return self._queue.end
 
     def stats(self) -> StreamStats:
         """Its numbers; see `StreamStats`. A refused event counts as dropped."""
-        with self._lock:
-            return StreamStats(self._size(), self._capacity, self._dropped, self._high_water)
+        return self._queue.stats()
 
     # -- for producers ---------------------------------------------------------------------------------------
 
     def push(self, event: object) -> PushResult:
         """Add `event`; never blocks. Terminal events pushed this way are events like any other."""
-        dropped = []  # freed after the lock, as that may run anybody's code
-        with self._lock:
-            if self._end is not None:
-                return PushResult.CANCELLED
-            while self._unclaimed() >= self._capacity:
-                if self._overflow != "drop_oldest":
-                    self._dropped += 1
-                    return PushResult.OVERFLOW if self._overflow == "reject" else PushResult.OK
-                dropped.append(self._drop_oldest())
-            self._events.append(event)
-            self._hand_out()
-            self._high_water = max(self._high_water, self._size())
-        return PushResult.OK
+        return self._queue.push(event)
 
     def complete(self, result: object = None) -> bool:
         """End the stream well, with `result`."""
@@ -153,14 +124,15 @@ class EventStream:
             InvalidOption: `task` is nothing that can be attached.
         """
         new = attachment(task, signal)
-        with self._lock:
-            end = self._end
+        old = None
+        with self._queue.lock:
+            end = self.end
             if end is None:
                 self._task = new
                 old = self._ties.pop("task", None)
+        if old is not None:
+            old()
         if end is None:
-            if old is not None:
-                old()
             task_ended = _weakly(self._task_ended)
             self._tie("task", new.watch(lambda reason: task_ended(new, reason)), new)
         elif isinstance(end, StreamCancelled):
@@ -172,16 +144,16 @@ class EventStream:
         return self
 
     def __next__(self) -> Any:
-        event = self._take()
-        while event is _NOTHING:
-            waiter, token = _thread_waiter()
-            self._queue(waiter)
+        event = self._queue.take()
+        while event is NOTHING:
+            waiter, token = thread_waiter()
             try:
+                self._queue.enter(waiter)
                 clock.acquire(token)
-                event = self._take(waiter)
+                event = self._queue.take(waiter)
             finally:
-                self._leave(waiter)
-        if event is _OVER:
+                self._queue.leave(waiter)
+        if event is OVER:
             raise StopIteration
         return event
 
@@ -189,16 +161,16 @@ class EventStream:
         return self
 
     async def __anext__(self) -> Any:
-        event = self._take()
-        while event is _NOTHING:
-            waiter, woken = _async_waiter()
-            self._queue(waiter)
+        event = self._queue.take()
+        while event is NOTHING:
+            waiter, woken = async_waiter()
             try:
+                self._queue.enter(waiter)
                 await woken.wait()
-                event = self._take(waiter)
+                event = self._queue.take(waiter)
             finally:
-                self._leave(waiter)
-        if event is _OVER:
+                self._queue.leave(waiter)
+        if event is OVER:
             raise StopAsyncIteration
         return event
 
@@ -209,113 +181,44 @@ class EventStream:
             ResultTimeout: the stream is still open.
             StreamFailed: it ended with an error (`StreamCancelledError`: it was cancelled).
         """
-        if self._end is None:
-            waiter, token = _thread_waiter()
-            self._await_end(waiter)
+        if self.end is None:
+            waiter, token = thread_waiter()
             try:
+                self._queue.await_end(waiter)
                 clock.acquire(token, timeout)
             finally:
-                self._forget(waiter)
+                self._queue.forget(waiter)
         return self._outcome(timeout)
 
     async def result_async(self, timeout: float | None = None) -> Any:  # noqa: ASYNC109
         """`result` for asyncio: waits without blocking the event loop, and raises the same errors."""
-        if self._end is None:
-            waiter, woken = _async_waiter()
-            self._await_end(waiter)
+        if self.end is None:
+            waiter, woken = async_waiter()
             timer = None if timeout is None else clock.call_later(timeout, waiter.wake)
             try:
+                self._queue.await_end(waiter)
                 await woken.wait()
             finally:
-                self._forget(waiter)
+                self._queue.forget(waiter)
                 if timer is not None:
                     timer.cancel()
         return self._outcome(timeout)
 
     def _outcome(self, timeout: float | None) -> Any:
-        if self._end is None:
+        if self.end is None:
             raise ResultTimeout(f"the stream is still open after {timeout} s")
-        return self._end.value()
-
-    # -- the queue; whoever calls these without "with" holds the lock ------------------------------------------
-
-    def _unclaimed(self) -> int:
-        return len(self._events) - self._promised
-
-    def _size(self) -> int:
-        return self._unclaimed() + self._end_waits
-
-    def _drop_oldest(self) -> Any:
-        event = self._events[self._promised]
-        del self._events[self._promised]
-        self._dropped += 1
-        return event
-
-    def _hand_out(self) -> None:
-        while self._takers and self._unclaimed():
-            waiter = self._takers.popleft()
-            if waiter.wake():
-                waiter.promised = True
-                self._promised += 1
-
-    def _take(self, waiter: _Waiter | None = None) -> Any:
-        with self._lock:
-            if waiter is not None:
-                self._redeem(waiter)
-            if not self._size():
-                return _NOTHING if self._end is None else _OVER
-            if self._events:
-                return self._events.popleft()
-            self._end_waits = 0
-            return self._end
-
-    def _redeem(self, waiter: _Waiter) -> None:
-        if waiter.promised:
-            waiter.promised = False
-            self._promised -= 1
-
-    def _queue(self, waiter: _Waiter) -> None:
-        with self._lock:
-            if self._end is None:
-                self._takers.append(waiter)
-                self._hand_out()
-            else:
-                waiter.wake()
-
-    def _leave(self, waiter: _Waiter) -> None:
-        # One that gives up (cancelled, interrupted) leaves its event to the next.
-        with self._lock:
-            self._redeem(waiter)
-            _discard(self._takers, waiter)
-            self._hand_out()
-
-    def _await_end(self, waiter: _Waiter) -> None:
-        with self._lock:
-            if self._end is None:
-                self._result_waiters.append(waiter)
-            else:
-                waiter.wake()
-
-    def _forget(self, waiter: _Waiter) -> None:
-        with self._lock:
-            _discard(self._result_waiters, waiter)
+        return self.end.value()
 
     # -- the end ---------------------------------------------------------------------------------------------
 
     def _finish(self, end: StreamTerminal, only_of: Attachment | None = None) -> bool:
-        dropped = []  # as in push
-        with self._lock:
-            if self._end is not None or (only_of is not None and self._task is not only_of):
+        with self._queue.lock:
+            if only_of is not None and self._task is not only_of:
                 return False
-            self._end = end
-            self._end_waits = 1
-            while self._size() > self._capacity and self._unclaimed():
-                dropped.append(self._drop_oldest())
-            self._high_water = max(self._high_water, self._size())
+            dropped = self._queue.close(end)
+            if dropped is None:
+                return False
             task, self._task = self._task, None
-            for waiters in (self._takers, self._result_waiters):
-                while waiters:
-                    waiters.popleft().wake()
         _untie(self._ties)
         if task is not None and isinstance(end, StreamCancelled):
             task.stop(end.reason)
@@ -326,61 +229,18 @@ class EventStream:
 
     def _tie(self, key: str, undo: Callable[[], object], task: Attachment | None = None) -> None:
         # It may have ended, or got another task, while the tie was made.
-        with self._lock:
-            if self._end is None and (task is None or self._task is task):
+        with self._queue.lock:
+            if self.end is None and (task is None or self._task is task):
                 self._ties[key] = undo
                 return
         undo()
 
     def _lost_in_fork(self) -> None:
-        # Another thread may have held the lock; waiters, owner, task and timer live in the parent only.
-        self._lock = threading.RLock()
-        self._takers.clear()
-        self._result_waiters.clear()
+        # Owner, task and timer live in the parent only, and so do most of those who would push.
+        self._queue.lost_in_fork()
         self._ties.clear()
         self._task = None
-        self._promised = 0
         self.cancel("lost_in_fork")
-
-
-class _Waiter:
-    """One consumer in a wait, woken once; `wake()` is False when there is nobody to wake any more."""
-
-    __slots__ = ("promised", "wake")
-
-    def __init__(self, wake: Callable[[], bool]) -> None:
-        self.wake = wake
-        self.promised = False
-
-
-def _thread_waiter() -> tuple[_Waiter, clock.Token]:
-    token = context.make_token()
-
-    def wake() -> bool:
-        clock.release(token)
-        return True
-
-    return _Waiter(wake), token
-
-
-def _async_waiter() -> tuple[_Waiter, asyncio.Event]:
-    loop, woken = asyncio.get_running_loop(), asyncio.Event()
-
-    def wake() -> bool:
-        try:
-            loop.call_soon_threadsafe(woken.set)
-        except RuntimeError:
-            return False  # the event loop was closed while it waited
-        return True
-
-    return _Waiter(wake), woken
-
-
-def _discard(waiters: deque[_Waiter], waiter: _Waiter) -> None:
-    try:
-        waiters.remove(waiter)
-    except ValueError:
-        pass
 
 
 def _untie(ties: dict[str, Callable[[], object]]) -> None:
