@@ -36,10 +36,12 @@ DEFAULT_TIMEOUT = 300.0
 class EventStream:
     """Events from any number of producers to any number of consumers, then one terminal event.
 
-    Iterate it, from threads with `for`, in asyncio with `async for`. Consumers compete: each event goes to
-    exactly one, oldest first, and so does the terminal one (`StreamEnd`, `StreamError` or `StreamCancelled`),
-    which comes last and ends every iteration. What was buffered before the end is still handed out. The
-    first of `complete`, `error` and `cancel` counts; each returns whether it was that.
+    Iterate it: threads and actors with `for`, asyncio tasks with `async for` (`for` and `result` would block
+    their event loop). Consumers compete: each event goes to exactly one, oldest first, and so does the
+    terminal one (`StreamEnd`, `StreamError` or `StreamCancelled`), which comes last and ends every iteration.
+    What was buffered before the end is still handed out.
+
+    The first of `complete`, `error` and `cancel` counts; each returns whether it was that.
     """
 
     def __init__(

@@ -33,7 +33,7 @@ from beamlens_actors import (
     StreamStats,
     clock,
 )
-from beamlens_actors.stream_queue import StreamQueue
+from beamlens_actors.stream_queue import OVER, StreamQueue
 from beamlens_actors.testing import FakeClock
 from beamlens_actors.waiters import Waiter
 from tests.actors.helpers import LIMIT, Recorder, Refused, busy
@@ -227,6 +227,41 @@ def test_event_for_a_waiting_consumer_takes_no_room_and_is_not_dropped(overflow:
     assert queue.stats() == StreamStats(1, 1, 1, 1)
     assert queue.take(waiter) == "handed"
     assert queue.take() == ("one more" if overflow == "drop_oldest" else "buffered")
+
+
+def test_terminal_event_goes_out_last_also_when_another_consumer_is_faster_than_the_one_woken() -> None:
+    queue = StreamQueue(1, "reject")
+    waiter = Waiter(lambda: True)
+    queue.enter(waiter)
+    queue.push("event")
+    queue.close(StreamEnd())
+    assert queue.take() == "event"
+    assert queue.take() is OVER
+    assert queue.take(waiter) == StreamEnd()
+    assert queue.take() is OVER
+    assert queue.stats() == StreamStats(0, 1, 0, 1)
+
+
+def test_consumer_that_comes_just_after_the_end_is_woken() -> None:
+    queue, asleep = StreamQueue(1, "reject"), threading.Semaphore(2)
+    queue.close(StreamEnd())
+    queue.enter(Waiter(lambda: asleep.acquire(blocking=False)))
+    queue.await_end(Waiter(lambda: asleep.acquire(blocking=False)))
+    assert not asleep.acquire(blocking=False)
+    assert queue.close(StreamEnd()) is None
+
+
+def test_bound_holds_again_after_a_consumer_gave_its_event_back() -> None:
+    queue = StreamQueue(1, "drop_oldest")
+    waiter = Waiter(lambda: True)
+    queue.enter(waiter)
+    queue.push("given back")
+    queue.push("buffered")
+    queue.leave(waiter)
+    assert queue.stats() == StreamStats(2, 1, 0, 1)
+    queue.push("newest")
+    assert queue.stats() == StreamStats(1, 1, 2, 1)
+    assert queue.take() == "newest"
 
 
 def test_interrupted_consumer_leaves_its_event_to_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -512,7 +547,8 @@ def test_attaching_again_drops_the_task_before() -> None:
 
 def test_cancel_aborts_the_signal_then_stops_the_task_and_leaves_no_timer() -> None:
     with FakeClock() as fake:
-        stream, log, signal = EventStream(), [], AbortSignal()
+        log: list[Any] = []
+        stream, signal = EventStream(), AbortSignal()
         task = Recorder.start(log)
         signal.on_abort(lambda: log.append(("aborted", task.is_alive())))
         stream.attach_task(task, signal)
@@ -541,6 +577,19 @@ def test_task_attached_to_a_cancelled_stream_is_stopped_at_once() -> None:
     stream.cancel("early")
     stream.attach_task(task)
     assert task.join(timeout=LIMIT) == Shutdown("early")
+
+
+def test_tie_made_while_the_stream_ends_is_taken_back() -> None:
+    class Ending(Handle):
+        def add_done_callback(self, fn: Any) -> None:
+            stream.complete()
+            super().add_done_callback(fn)
+
+    stream, handle = EventStream(), Ending()
+    stream.attach_task(handle)
+    assert stream._ties == {}
+    handle.end(Normal())
+    assert list(stream) == [StreamEnd()]
 
 
 def test_task_attached_to_a_complete_stream_is_left_alone() -> None:
@@ -615,16 +664,13 @@ def test_concurrent_future_can_be_attached() -> None:
 
 def test_task_that_tells_nothing_of_its_end_has_no_known_cause() -> None:
     class Silent:
-        cancel = None
-
-        def __init__(self) -> None:
-            self.cancel = lambda: None  # type: ignore[assignment]
+        def cancel(self) -> None: ...
 
         def add_done_callback(self, fn: Any) -> None:
             fn(self)
 
     stream = EventStream()
-    stream.attach_task(Silent())  # type: ignore[arg-type]
+    stream.attach_task(Silent())
     assert stream.end == StreamError("task_crashed", None, None)
 
 
@@ -705,12 +751,11 @@ def test_cancelled_async_consumer_leaves_its_event_to_the_next() -> None:
     asyncio.run(main())
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_consumer_of_a_closed_event_loop_gets_nothing_more() -> None:
     stream = EventStream()
     loop = asyncio.new_event_loop()
     consumer = anext(stream)
-    task = loop.create_task(consumer)  # type: ignore[arg-type]
+    task = loop.create_task(consumer)
     loop.run_until_complete(parked_on(stream, 1))
     loop.close()
     assert stream.push("event") is PushResult.OK
