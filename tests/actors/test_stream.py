@@ -5,6 +5,7 @@ import concurrent.futures
 import gc
 import math
 import os
+import signal
 import threading
 import weakref
 from typing import Any
@@ -441,6 +442,7 @@ def in_child(check: Any) -> None:
     pid = os.fork()
     if pid == 0:
         code = 1
+        signal.alarm(int(LIMIT))  # nothing else would end a child that hangs
         try:
             check()
             code = 0
@@ -647,6 +649,16 @@ def test_handles_outcome_is_the_cause() -> None:
     handle.end(Normal())
     assert stream.end == StreamError("task_crashed", None, Normal())
     assert handle.log == []
+
+
+def test_late_end_of_a_dropped_task_is_ignored() -> None:
+    stream = EventStream()
+    stream.attach_task(Handle())
+    old = stream._task
+    assert old is not None
+    stream.attach_task(Handle())
+    stream._task_ended(old, Normal())  # as when it ended just before it was dropped
+    assert stream.end is None
 
 
 def test_concurrent_future_can_be_attached() -> None:
