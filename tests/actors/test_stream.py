@@ -487,6 +487,15 @@ def test_in_a_forked_child_inherited_streams_are_cancelled_though_their_lock_was
     assert consumer.finish() == ["parent goes on", StreamEnd()]
 
 
+def test_event_promised_to_a_consumer_lost_in_a_fork_is_there_for_the_child() -> None:
+    queue = StreamQueue(1, "reject")
+    queue.enter(Waiter(lambda: True))
+    queue.push("event")
+    queue.lost_in_fork()
+    assert queue.stats().size == 1
+    assert queue.take() == "event"
+
+
 # -- attached tasks --------------------------------------------------------------------------------------------------
 
 
@@ -552,11 +561,11 @@ def test_cancel_aborts_the_signal_then_stops_the_task_and_leaves_no_timer() -> N
         log: list[Any] = []
         stream, signal = EventStream(), AbortSignal()
         task = Recorder.start(log)
-        signal.on_abort(lambda: log.append(("aborted", task.is_alive())))
+        signal.on_abort(lambda: task.ask("aborted"))
         stream.attach_task(task, signal)
         stream.cancel("unwanted")
         assert task.join(timeout=None) == Shutdown("unwanted")
-        assert log == ["start", ("aborted", True), "on_stop", ("terminate", Shutdown("unwanted"))]
+        assert log == ["start", "aborted", "on_stop", ("terminate", Shutdown("unwanted"))]
         assert signal.reason == "unwanted"
         assert fake.waiters() == 0
     assert stream.end == StreamCancelled("unwanted")
@@ -759,6 +768,14 @@ def test_cancelled_async_consumer_leaves_its_event_to_the_next() -> None:
             await third
         assert stream.stats().size == 1
         assert await anext(stream) == "kept"
+
+        gone = asyncio.ensure_future(anext(stream))
+        await parked_on(stream, 1)
+        gone.cancel()
+        await asyncio.wait([gone])
+        stream.push("not for the one that left")
+        assert stream.stats().size == 1
+        assert await anext(stream) == "not for the one that left"
 
     asyncio.run(main())
 
