@@ -20,9 +20,12 @@ from beamlens_actors.errors import (
     MailboxFull,
     MailboxInUse,
     ReplyError,
+    ResultTimeout,
     SelfAsk,
     StartTimeout,
     StopTimeout,
+    StreamCancelledError,
+    StreamFailed,
     UnknownBackend,
 )
 from beamlens_actors.future import Future
@@ -31,6 +34,16 @@ from beamlens_actors.messages import Down, Envelope, Exit, Monitor
 from beamlens_actors.reasons import Crash, ExitReason, Killed, NoProcess, Normal, Shutdown
 from beamlens_actors.ref import ActorRef
 from beamlens_actors.registry import Entry, Registry, RegistryEvent
+from beamlens_actors.stream import EventStream
+from beamlens_actors.stream_events import (
+    PushResult,
+    StreamCancelled,
+    StreamEnd,
+    StreamError,
+    StreamStats,
+    StreamTerminal,
+)
+from beamlens_actors.stream_tasks import StreamTask
 from beamlens_actors.timers import Timer, send_after
 
 __all__ = [
@@ -49,6 +62,7 @@ __all__ = [
     "Down",
     "Entry",
     "Envelope",
+    "EventStream",
     "Exit",
     "ExitReason",
     "Future",
@@ -62,14 +76,24 @@ __all__ = [
     "Monitor",
     "NoProcess",
     "Normal",
+    "PushResult",
     "QueueMailbox",
     "Registry",
     "RegistryEvent",
     "ReplyError",
+    "ResultTimeout",
     "SelfAsk",
     "Shutdown",
     "StartTimeout",
     "StopTimeout",
+    "StreamCancelled",
+    "StreamCancelledError",
+    "StreamEnd",
+    "StreamError",
+    "StreamFailed",
+    "StreamStats",
+    "StreamTask",
+    "StreamTerminal",
     "Timer",
     "UnknownBackend",
     "Waker",

@@ -15,6 +15,9 @@ ActorError
 ├── MailboxInUse         (RuntimeError)               a second living owner
 ├── AlreadyRegistered                                 carries the holder
 ├── Aborted                                           carries the reason
+├── StreamFailed                                      carries reason, partial result and cause
+│   └── StreamCancelledError
+├── ResultTimeout        (TimeoutError)               an event stream is still open
 ├── InvalidOption        (ValueError)                 names option and value
 │   └── UnknownBackend                                names the choices
 └── ReplyError                                        raised by handlers to refuse, never seen by askers
@@ -119,6 +122,34 @@ class Aborted(ActorError):
     def __init__(self, reason: object = None) -> None:
         super().__init__("aborted" if reason is None else f"aborted: {reason}")
         self.reason = reason
+
+
+class StreamFailed(ActorError):
+    """An event stream has no result: it ended with an error.
+
+    Attributes:
+        reason: what was given to `EventStream.error`, or `"task_crashed"`.
+        partial: what its producer had by then, or `None`.
+        cause: how the attached task ended, when that was the reason and is known.
+    """
+
+    def __init__(self, reason: object, partial: Any = None, cause: ExitReason | None = None) -> None:
+        super().__init__(f"the stream failed: {reason}" + ("" if cause is None else f" ({cause!r})"))
+        self.reason = reason
+        self.partial = partial
+        self.cause = cause
+
+
+class StreamCancelledError(StreamFailed):
+    """An event stream has no result: it was cancelled, for `reason`."""
+
+    def __init__(self, reason: object) -> None:
+        super().__init__(reason)
+        self.args = (f"the stream was cancelled: {reason}",)
+
+
+class ResultTimeout(ActorError, TimeoutError):
+    """An event stream is still open; a later call may get its result."""
 
 
 class InvalidOption(ActorError, ValueError):
