@@ -33,6 +33,7 @@ DEFAULT_START_TIMEOUT = 30.0
 
 _numbers = itertools.count(1)
 _NORMAL = Normal()
+_NO_START = pykka.Actor.on_start
 
 
 class Actor(pykka.Actor):
@@ -240,6 +241,8 @@ class Launcher(Generic[A]):
                 registry, key = options.register
                 registry.register(key, ref)
             pykka_registry.add(ref)
+            if self._actor_class.on_start is _NO_START:
+                cell.skip_start()
             actor._start_actor_loop()
         except BaseException:
             cell.never_started()

@@ -180,6 +180,8 @@ class Cell:
 
     def begin(self) -> bool:
         """Run `on_start`; False when it failed or the actor was killed meanwhile, so that `end` is next."""
+        if self.started is _STARTED:
+            return True
         actor = self.actor
         if self.reason is not None:
             return False
@@ -394,6 +396,11 @@ class Cell:
         if self._ended is not None:
             self._ended.lost_in_fork(self.dead())
 
+    def skip_start(self) -> None:
+        """There is no `on_start` to run, and so nothing that its starter could wait for."""
+        self.current = self.starter = None
+        self.started = _STARTED
+
     def wait_started(self, timeout: float | None) -> None:
         """Wait for `on_start`.
 
@@ -402,6 +409,8 @@ class Cell:
             ActorDead: it was killed meanwhile.
             Exception: what `on_start` raised.
         """
+        if self.started is _STARTED:
+            return
         try:
             self.started.get(timeout=timeout)
             self.started = _STARTED

@@ -96,11 +96,20 @@ def test_a_failing_item_is_a_result_and_the_others_go_on() -> None:
     assert isinstance(results[1].reason, Crash)
 
 
+def let_time_pass(clock: FakeClock, running: threading.Semaphore, tasks: int) -> None:
+    """Once so many tasks run, so that no start waits any more, and the stream waits for them."""
+    for _ in range(tasks):
+        assert running.acquire(timeout=LIMIT)
+    clock.wait_for_waiters(1)
+    clock.advance(1.0)
+
+
 def test_a_late_item_raises_and_ends_the_rest(gate: threading.Event) -> None:
     with FakeClock() as clock:
         sup = TaskSupervisor.start()
-        results = sup.stream(lambda _item: gate.wait(LIMIT), range(2), 2, timeout=1.0)
-        timer = threading.Thread(target=lambda: (clock.wait_for_waiters(1), clock.advance(1.0)))
+        running = threading.Semaphore(0)
+        results = sup.stream(lambda _item: (running.release(), gate.wait(LIMIT)), range(2), 2, timeout=1.0)
+        timer = threading.Thread(target=let_time_pass, args=(clock, running, 2))
         timer.start()
         with pytest.raises(TaskTimeout, match=r"item 0 has no result after 1\.0 s"):
             next(results)
@@ -115,13 +124,15 @@ def test_a_late_item_raises_and_ends_the_rest(gate: threading.Event) -> None:
 def test_a_late_item_is_killed_and_the_others_go_on(gate: threading.Event) -> None:
     def work(item: int) -> int:
         if item == 0:
+            running.release()
             gate.wait(LIMIT)
         return item
 
+    running = threading.Semaphore(0)
     with FakeClock() as clock:
         sup = TaskSupervisor.start()
         results = sup.stream(work, range(3), 1, timeout=1.0, on_timeout="kill")
-        timer = threading.Thread(target=lambda: (clock.wait_for_waiters(1), clock.advance(1.0)))
+        timer = threading.Thread(target=let_time_pass, args=(clock, running, 1))
         timer.start()
         got = list(results)
         timer.join(LIMIT)
