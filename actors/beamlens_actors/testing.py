@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import threading
 import time as real_time
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -81,23 +82,29 @@ class FakeClock:
 
     # -- for the test ----------------------------------------------------------------------------------------
 
-    def waiters(self) -> int:
-        """How many timed waits and timers are pending."""
+    def waiters(self, within: float = math.inf) -> int:
+        """How many timed waits and timers are pending that are due in at most `within` seconds."""
         with self._changed:
-            return sum(item.active for _, _, item in self._pending)
+            return sum(item.active and due <= self._now + within for due, _, item in self._pending)
 
-    def wait_for_waiters(self, count: int = 1, timeout: float = 10.0) -> None:
+    def wait_for_waiters(self, count: int = 1, timeout: float = 10.0, *, within: float = math.inf) -> None:
         """Wait, in real time, until at least `count` timed waits and timers are pending.
+
+        Args:
+            count: how many.
+            timeout: real seconds.
+            within: counts only what is due in so many seconds: a start that waits, say, is another wait than the one
+                that the test is about.
 
         Raises:
             TimeoutError: after `timeout` real seconds, with what was there.
         """
         deadline = real_time.monotonic() + timeout
         with self._changed:
-            while self.waiters() < count:
+            while self.waiters(within) < count:
                 left = deadline - real_time.monotonic()
                 if left <= 0:
-                    raise TimeoutError(f"{self.waiters()} waiters after {timeout} s, expected {count}")
+                    raise TimeoutError(f"{self.waiters(within)} waiters after {timeout} s, expected {count}")
                 self._changed.wait(left)
 
     def advance(self, seconds: float) -> None:

@@ -166,3 +166,13 @@ def test_leaving_the_fake_clock_wakes_who_waits() -> None:
         fake.wait_for_waiters(1)
     thread.join(LIMIT)
     assert got == [False]
+
+
+def test_waits_that_are_due_later_can_be_left_out_of_the_count() -> None:
+    with FakeClock() as fake:
+        clock.call_later(60, lambda: None)
+        assert (fake.waiters(), fake.waiters(within=59.0)) == (1, 0)
+        with pytest.raises(TimeoutError, match="0 waiters after 0 s, expected 1"):
+            fake.wait_for_waiters(1, timeout=0, within=59.0)
+        clock.call_later(59, lambda: None)
+        fake.wait_for_waiters(1, timeout=0, within=59.0)

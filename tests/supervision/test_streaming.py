@@ -97,10 +97,10 @@ def test_a_failing_item_is_a_result_and_the_others_go_on() -> None:
 
 
 def let_time_pass(clock: FakeClock, running: threading.Semaphore, tasks: int) -> None:
-    """Once so many tasks run, so that no start waits any more, and the stream waits for them."""
+    """Once so many tasks run, and the stream waits for them."""
     for _ in range(tasks):
         assert running.acquire(timeout=LIMIT)
-    clock.wait_for_waiters(1)
+    clock.wait_for_waiters(1, within=1.0)
     clock.advance(1.0)
 
 
