@@ -90,6 +90,8 @@ class Bonds:
 
     def clean_up(self) -> None:
         """Free what other parts hold for the actor; after `close`."""
+        if not self._cleanups:
+            return
         with self.lock:
             cleanups, self._cleanups = list(self._cleanups.values()), {}
         for cleanup in cleanups:
@@ -97,6 +99,8 @@ class Bonds:
 
     def notify(self, ref: ActorRef[Any], reason: ExitReason) -> None:
         """Tell everybody; after `clean_up`."""
+        if not (self._watchers or self._links or self._callbacks or self.monitored):
+            return
         with self.lock:
             watchers, self._watchers = self._watchers, {}
             links, self._links = self._links, {}

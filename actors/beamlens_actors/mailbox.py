@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 Overflow = Literal["reject", "drop_oldest", "drop_newest", "block"]
 DEFAULT_CAPACITY = 10_000
+_POLICIES: tuple[str, ...] = get_args(Overflow)
 
 
 class MailboxStats(NamedTuple):
@@ -132,8 +133,8 @@ class QueueMailbox:
         """
         if not isinstance(capacity, int) or isinstance(capacity, bool) or capacity < 1:
             raise InvalidOption(f"capacity must be a whole number of at least 1, not {capacity!r}")
-        if overflow not in get_args(Overflow):
-            raise InvalidOption(f"overflow must be one of {', '.join(get_args(Overflow))}, not {overflow!r}")
+        if overflow not in _POLICIES:
+            raise InvalidOption(f"overflow must be one of {', '.join(_POLICIES)}, not {overflow!r}")
         if not block_timeout >= 0:
             raise InvalidOption(f"block_timeout must not be negative, but is {block_timeout!r}")
         self._capacity = capacity

@@ -8,7 +8,7 @@ pinned for it.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pykka import ActorRegistry
 
@@ -34,6 +34,9 @@ class RefTable(list[Any]):
         except KeyError:
             raise ValueError(f"{ref!r} is not in the table") from None
 
+    def discard(self, ref: Any) -> None:
+        self._refs.pop(ref, None)
+
     def __contains__(self, ref: object) -> bool:
         return ref in self._refs
 
@@ -49,23 +52,23 @@ class RefTable(list[Any]):
 
 def _table() -> RefTable:
     refs = ActorRegistry._actor_refs
-    if not isinstance(refs, RefTable):
-        refs = ActorRegistry._actor_refs = RefTable(refs)
-    return refs
+    if type(refs) is RefTable:
+        return refs
+    with ActorRegistry._actor_refs_lock:
+        if not isinstance(ActorRegistry._actor_refs, RefTable):
+            ActorRegistry._actor_refs = RefTable(ActorRegistry._actor_refs)
+        return cast("RefTable", ActorRegistry._actor_refs)
 
 
 def add(ref: ActorRef[Any]) -> None:
     """Show `ref` in `pykka.ActorRegistry`."""
-    with ActorRegistry._actor_refs_lock:
-        _table().append(ref)
+    # Without its lock: each is a single step of a dict.
+    _table().append(ref)
 
 
 def discard(ref: ActorRef[Any]) -> None:
     """Remove `ref`; fine when it is not there."""
-    with ActorRegistry._actor_refs_lock:
-        table = _table()
-        if ref in table:
-            table.remove(ref)
+    _table().discard(ref)
 
 
 def lost_in_fork(refs: list[ActorRef[Any]]) -> None:

@@ -146,7 +146,7 @@ class ActorHub:
     def current_cell(self) -> Cell | None:
         """See `context.Hub`."""
         current = getcurrent()
-        return current.cell if isinstance(current, Worker) else None
+        return current.cell if type(current) is Worker else None
 
     def may_park(self) -> bool:
         """See `context.Hub`."""
