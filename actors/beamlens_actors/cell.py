@@ -17,8 +17,8 @@ from pykka import messages as pykka_messages
 
 from beamlens_actors import context, pykka_registry
 from beamlens_actors.bonds import Bonds
-from beamlens_actors.errors import ActorDead, AskTimeout, ReplyError, StartTimeout
-from beamlens_actors.future import Future, check_not_waiting_for
+from beamlens_actors.errors import ActorDead, AskTimeout, ReplyError, SelfAsk, StartTimeout
+from beamlens_actors.future import Future
 from beamlens_actors.messages import Down, Envelope, Exit
 from beamlens_actors.reasons import Crash, ExitReason, Killed, Normal
 
@@ -147,9 +147,16 @@ class Cell:
         return ActorDead(f"{self.name} has ended: {self.reason}", self.reason)
 
     def check_may_wait(self) -> None:
-        """Raise `SelfAsk` when the calling actor must not wait for this one."""
-        if context.current_cell() is not None:
-            check_not_waiting_for(self)
+        """Refuse a wait for this actor that cannot end.
+
+        Raises:
+            SelfAsk: the calling actor is this one, or is being started by it (at any depth).
+        """
+        caller = context.current_cell()
+        while caller is not None:
+            if caller is self:
+                raise SelfAsk(f"{self.name} would wait for itself")
+            caller = caller.starter
 
     def signal(self, kind: str, first: Any = None, second: Any = None) -> None:
         """Put a system message; it is read before all others."""
@@ -200,50 +207,44 @@ class Cell:
 
         When it says that none is left, the waker sleeps, and whoever puts the next message wakes it.
         """
+        actor, waker = self.actor, self.waker
+        system, get, on_receive = self._system, self.mailbox.get, actor.on_receive
         try:
-            return self._run(budget)
+            for _ in budget:
+                if system and not self._handle_system(actor):
+                    return Outcome.END
+                envelope = get()
+                if envelope is None:
+                    if waker.sleeping:
+                        return Outcome.IDLE
+                    # A sender wakes only who says it sleeps; what came before that is found by looking once more.
+                    waker.sleeping = True
+                    continue
+                self.current = envelope
+                # See kill() for why `current` is set before looking again.
+                if system and not self._system_first(actor, envelope):
+                    return Outcome.END
+                message, future = envelope
+                try:
+                    if type(message) in _PYKKA_MESSAGES:  # noqa: SIM108 - a line each, on the hot path
+                        answer = actor._handle_receive(message)
+                    else:
+                        answer = on_receive(message)
+                except ReplyError as refusal:
+                    self.current = None
+                    self._refuse(refusal, future)
+                except BaseException as error:
+                    self._crash = (error, future)
+                    self._ending = Crash(error)
+                    return Outcome.END
+                else:
+                    self.current = None
+                    if future is not None:
+                        future.resolve(answer)
         except BaseException as error:
             self._crash = (error, None)
             self._ending = Crash(error)
             return Outcome.END
-
-    def _run(self, budget: Iterable[None]) -> Outcome:
-        actor, waker = self.actor, self.waker
-        system, get, on_receive = self._system, self.mailbox.get, actor.on_receive
-        for _ in budget:
-            if system and not self._handle_system(actor):
-                return Outcome.END
-            envelope = get()
-            if envelope is None:
-                if waker.sleeping:
-                    return Outcome.IDLE
-                # A sender wakes only who says it sleeps; what came before that is found by looking once more.
-                waker.sleeping = True
-                continue
-            self.current = envelope
-            # What has arrived since goes first. See kill() for why `current` was set before looking.
-            while system:
-                self._held, self.current = envelope, None
-                if not self._handle_system(actor):
-                    return Outcome.END
-                self.current, self._held = envelope, None
-            message, future = envelope
-            try:
-                if type(message) in _PYKKA_MESSAGES:  # noqa: SIM108 - a line each, on the hot path
-                    answer = actor._handle_receive(message)
-                else:
-                    answer = on_receive(message)
-            except ReplyError as refusal:
-                self.current = None
-                self._refuse(refusal, future)
-            except BaseException as error:
-                self._crash = (error, future)
-                self._ending = Crash(error)
-                return Outcome.END
-            else:
-                self.current = None
-                if future is not None:
-                    future.resolve(answer)
         return Outcome.MORE
 
     def _refuse(self, refusal: ReplyError, future: Future[Any] | None) -> None:
@@ -251,6 +252,15 @@ class Cell:
             logger.debug("%s refused a message that was told: %r", self.name, refusal.error)
         else:
             future.fail(refusal.error)
+
+    def _system_first(self, actor: Actor, envelope: Envelope) -> bool:
+        """Handle the system messages that have come since `envelope` was taken; False when one ends the actor."""
+        while self._system:
+            self._held, self.current = envelope, None
+            if not self._handle_system(actor):
+                return False
+            self.current, self._held = envelope, None
+        return True
 
     def _handle_system(self, actor: Actor) -> bool:
         """Handle every system message there is; False when one of them ends the actor."""

@@ -12,7 +12,7 @@ import pykka
 from pykka._future import _Unset
 
 from beamlens_actors import clock, context
-from beamlens_actors.errors import ActorCrashed, AskTimeout, SelfAsk
+from beamlens_actors.errors import ActorCrashed, AskTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -211,16 +211,3 @@ class Future(pykka.Future[T], Generic[T]):
             if not self._outcomes:
                 raise AskTimeout(f"no answer within {timeout} s")
         return self.get()
-
-
-def check_not_waiting_for(callee: Cell) -> None:
-    """Refuse a wait that cannot end.
-
-    Raises:
-        SelfAsk: the calling actor is `callee`, or is being started by it (at any depth).
-    """
-    cell = context.current_cell()
-    while cell is not None:
-        if cell is callee:
-            raise SelfAsk(f"{callee.name} would wait for itself")
-        cell = cell.starter

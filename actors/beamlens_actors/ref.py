@@ -138,7 +138,7 @@ class ActorRef(pykka.ActorRef[A]):
             this is.
         """
         cell = self._cell
-        if block and context.current_cell() is not None:
+        if block:
             cell.check_may_wait()
         future: Future[Any] = Future(cell)
         try:

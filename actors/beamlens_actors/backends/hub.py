@@ -92,7 +92,8 @@ class ActorHub:
         self._resumed: deque[HubToken] = deque()
         self._calls: deque[Callable[[], object]] = deque()
         self._spare: list[Worker] = []
-        self._active: Worker | None = None
+        self._active: greenlet | None = None
+        self._until = 0.0
         self._pool: Any = None
         self._stopping = False
         self._started = threading.Event()
@@ -156,17 +157,39 @@ class ActorHub:
         """See `context.Hub`."""
         return HubToken(self)
 
+    def park(self) -> None:
+        """Set the running greenlet aside until it is switched to; whoever is next goes on."""
+        current = getcurrent()
+        (self._next() if type(current) is Worker else self.greenlet).switch()
+
     def switch_to(self, other: greenlet) -> None:
-        """From the loop: run `other` until it waits. A worker then goes on with what is ready."""
-        self._active = other if isinstance(other, Worker) else None
+        """From the loop: run `other`, and those that it and they hand over to, until nothing is to be done."""
+        self._active = other
         try:
             other.switch()
         finally:
             self._active = None
 
+    def _next(self) -> Any:
+        """Who goes on when a worker waits or has nothing to do: straight from one to the other saves half the way."""
+        self._active = None
+        if (self._resumed or self.ready) and time.monotonic() < self._until:
+            while self._resumed:
+                waiting = self._resumed.popleft().take()
+                if waiting is not None:
+                    self._active = waiting
+                    return waiting
+            if self.ready:
+                self._active = worker = self._worker()
+                return worker
+        return self.greenlet
+
+    def _worker(self) -> Worker:
+        return self._spare.pop() if self._spare else Worker(self._work, self.greenlet)
+
     def _drain(self) -> None:
         """Let all that is ready have its turn, then the loop again."""
-        until = time.monotonic() + _SECONDS
+        self._until = time.monotonic() + _SECONDS
         while True:
             if self._stopping:
                 self._base.switch()
@@ -178,14 +201,14 @@ class ActorHub:
                 if waiting is not None:
                     self.switch_to(waiting)
             elif self.ready:
-                self.switch_to(self._spare.pop() if self._spare else Worker(self._work, self.greenlet))
+                self.switch_to(self._worker())
             else:
                 # In this order: who appends afterwards sees that it must rouse, and what came before is found here.
                 self.awake = False
                 if not (self.ready or self._resumed or self._calls or self._stopping):
                     return
                 self.awake = True
-            if time.monotonic() > until:
+            if time.monotonic() > self._until:
                 self.rouse()
                 return
 
@@ -196,20 +219,17 @@ class ActorHub:
             if len(self._spare) >= _SPARE_WORKERS:
                 return
             self._spare.append(worker)
-            self.greenlet.switch()
+            self._next().switch()
 
     def _take_turns(self, worker: Worker) -> None:
         ready, resumed = self.ready, self._resumed
-        until = time.monotonic() + _SECONDS
-        for turn in itertools.count(1):
-            # One that gevent itself switched to, after a sleep say, must not take the hub for longer than its own turn.
-            if not ready or resumed or self._active is not worker:
-                return
+        # One that gevent itself switched to, after a sleep say, must not take the hub for longer than its own turn.
+        while ready and not resumed and self._active is worker:
             waker = ready.popleft()
             # While it runs, even if it is parked, it will look for messages before it sleeps.
             if not waker.running:
                 self.take_turn(worker, waker)
-            if not turn % _TURNS and time.monotonic() > until:
+            if not self.turns % _TURNS and time.monotonic() > self._until:
                 return
 
     def take_turn(self, worker: Worker, waker: HubWaker) -> None:

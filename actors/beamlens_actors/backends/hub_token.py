@@ -34,7 +34,7 @@ class HubToken:
                 timer.start(self._time_out, update=True)
             # Whoever releases sets the flag first and looks for a waiter then; here it is the other way round.
             while not self._released and not self._late:
-                self._hub.greenlet.switch()
+                self._hub.park()
         finally:
             self._waiting = None
             if timer is not None:

@@ -68,7 +68,7 @@ class _Begun:
     def set(self) -> None:
         self._flag = True
 
-    def wait(self, timeout: float | None = None) -> bool:
+    def wait(self, timeout: float | None = None) -> bool:  # noqa: ARG002 - the event's own signature
         return True
 
     def _at_fork_reinit(self) -> None:
