@@ -8,7 +8,7 @@ pinned for it.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from pykka import ActorRegistry
 
@@ -57,7 +57,7 @@ def _table() -> RefTable:
     with ActorRegistry._actor_refs_lock:
         if not isinstance(ActorRegistry._actor_refs, RefTable):
             ActorRegistry._actor_refs = RefTable(ActorRegistry._actor_refs)
-        return cast("RefTable", ActorRegistry._actor_refs)
+        return ActorRegistry._actor_refs
 
 
 def add(ref: ActorRef[Any]) -> None:
