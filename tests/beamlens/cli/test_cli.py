@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -257,18 +258,15 @@ def on_terminal(*arguments, rows, until=b"", then=b""):
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode(errors="replace")
 
 
-@pytest.mark.parametrize(
-    ("rows", "more"),
-    [
-        pytest.param(24, (), id="a small terminal"),
-        pytest.param(60, ("alert logger/error_burst", "alert exception/exception_burst"), id="a large terminal"),
-    ],
-)
-def test_the_demo_on_a_terminal_shows_tree_watchers_findings_and_the_cause(rows, more):
+@pytest.mark.parametrize("rows", [pytest.param(24, id="a small terminal"), pytest.param(60, id="a large terminal")])
+def test_the_demo_on_a_terminal_shows_tree_watchers_findings_and_the_cause(rows):
     code, text = on_terminal("--fault", "failing-dependency", rows=rows)
     assert code == 0
-    words = ("Beamlens.Supervisor", "waiting, sensors awake", "descriptors ", "insight [high]", "cause (high ", *more)
+    words = ("Beamlens.Supervisor", "waiting, sensors awake", "descriptors ", "insight [high]", "cause (high ")
     assert [word for word in words if word not in text] == []
+    # Which of the two watchers is the first to tell is left to chance; the insight needs one of them.
+    if rows == 60:
+        assert re.search(r"alert (logger/error_burst|exception/exception_burst)", text)
 
 
 def test_ctrl_c_on_a_terminal_ends_the_demo_and_its_gateway_without_a_word_more():
