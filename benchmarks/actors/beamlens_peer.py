@@ -55,7 +55,7 @@ def connect(kind: str) -> PykkaStyle:
     """
     try:
         get_backend(kind)
-    except (beamlens_actors.UnknownBackend, ImportError) as error:
+    except (beamlens_actors.UnknownBackend, beamlens_actors.BackendUnavailable) as error:
         raise MissingError(str(error)) from error
     try:
         found = version("beamlens")
