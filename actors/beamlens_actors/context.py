@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import sys
 import threading
 from _thread import allocate_lock
 from typing import TYPE_CHECKING, Any, Protocol
@@ -61,6 +61,10 @@ def may_block() -> bool:
     hub = local.hub
     if hub is not None:
         return hub.may_park()
+    # Importing it takes longer than all of this package, and where nobody has, no event loop runs.
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None:
+        return True
     try:
         asyncio.get_running_loop()
     except RuntimeError:

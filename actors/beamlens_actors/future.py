@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import queue
 import sys
 from types import BuiltinMethodType
@@ -189,6 +188,8 @@ class Future(pykka.Future[T], Generic[T]):
         Raises:
             AskTimeout: it is not there after `timeout` seconds.
         """
+        import asyncio
+
         loop = asyncio.get_running_loop()
         if self._get_hook is not None:
             return await loop.run_in_executor(None, lambda: self.get(timeout=timeout))

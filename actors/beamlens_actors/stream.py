@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import threading
 import weakref
@@ -24,6 +23,7 @@ from beamlens_actors.stream_tasks import Attachment, StreamTask, attachment
 from beamlens_actors.waiters import async_waiter, thread_waiter
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from beamlens_actors.abort import AbortSignal

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
 from beamlens_actors import clock
@@ -12,6 +12,7 @@ from beamlens_actors.reasons import Crash, ExitReason, Normal, Shutdown
 from beamlens_actors.ref import ActorRef
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from beamlens_actors.timers import Timer
@@ -60,7 +61,8 @@ def attachment(task: Any, signal: AbortSignal | None) -> Attachment:
         signal = own if isinstance(own, AbortSignal) else None
     if isinstance(task, ActorRef):
         return _ActorTask(task, signal)
-    if isinstance(task, asyncio.Future):
+    asyncio = sys.modules.get("asyncio")  # where nobody imported it, this is nothing of it
+    if asyncio is not None and isinstance(task, asyncio.Future):
         return _AsyncioTask(task, signal)
     if not (callable(getattr(task, "cancel", None)) and callable(getattr(task, "add_done_callback", None))):
         raise InvalidOption(
@@ -130,6 +132,8 @@ class _AsyncioTask:
         self._on_loop(self._task.add_done_callback, lambda _task: timer.cancel())
 
     def _on_loop(self, fn: Callable[..., object], *args: object) -> None:
+        import asyncio
+
         loop = self._task.get_loop()
         try:
             here = asyncio.get_running_loop() is loop

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from beamlens_actors import clock, context
 
 if TYPE_CHECKING:
+    import asyncio
     from collections import deque
     from collections.abc import Callable
 
@@ -40,6 +40,8 @@ def thread_waiter() -> tuple[Waiter, clock.Token]:
 
 def async_waiter() -> tuple[Waiter, asyncio.Event]:
     """A waiter for the running asyncio task, and the event it then awaits."""
+    import asyncio
+
     loop, woken = asyncio.get_running_loop(), asyncio.Event()
 
     def wake() -> bool:

@@ -228,3 +228,9 @@ def test_actor_may_fork_in_its_handler() -> None:
     ref = Recorder.start()
     assert ref.ask(("do", fork), timeout=LIMIT) == "forked"
     assert ref.is_alive()
+
+
+def test_importing_it_imports_neither_asyncio_nor_gevent() -> None:
+    code = "import sys, beamlens_actors; print([name for name in ('asyncio', 'gevent') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
