@@ -209,6 +209,8 @@ class Cell:
         """
         actor, waker = self.actor, self.waker
         system, get, on_receive = self._system, self.mailbox.get, actor.on_receive
+        # A sender wakes only who says it sleeps. That is said before the last look, so that nothing is missed.
+        waker.sleeping = True
         try:
             for _ in budget:
                 if system and not self._handle_system(actor):
@@ -217,8 +219,7 @@ class Cell:
                 if envelope is None:
                     if waker.sleeping:
                         return Outcome.IDLE
-                    # A sender wakes only who says it sleeps; what came before that is found by looking once more.
-                    waker.sleeping = True
+                    waker.sleeping = True  # somebody woke it meanwhile: look once more
                     continue
                 self.current = envelope
                 # See kill() for why `current` is set before looking again.

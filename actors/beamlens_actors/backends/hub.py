@@ -35,6 +35,7 @@ logger = logging.getLogger("beamlens_actors")
 R = TypeVar("R")
 
 OFFLOAD_THREADS = 32
+_IDLE, _MORE = Outcome.IDLE, Outcome.MORE
 _MESSAGES = 100  # of one actor, before another one's turn
 _TURNS = 16  # between two looks at the time
 _SECONDS = 0.005  # before the loop's turn: its timers, its sockets
@@ -44,7 +45,7 @@ _SPARE_WORKERS = 100
 class HubWaker:
     """Puts its actor among those that are ready."""
 
-    __slots__ = ("begun", "cell", "context", "hub", "running", "sleeping")
+    __slots__ = ("begun", "cell", "context", "hub", "queued", "running", "sleeping")
 
     cell: Cell
 
@@ -52,17 +53,20 @@ class HubWaker:
         self.hub = hub
         self.sleeping = False
         self.begun = False
+        self.queued = False
         self.running = False
-        self.context: contextvars.Context | None = None
+        self.context = contextvars.Context()
 
     def wake(self) -> None:
         """See `mailbox.Waker`."""
         self.sleeping = False
-        hub = self.hub
-        # More than once does no harm: whoever comes to it later finds nothing.
-        hub.ready.append(self)
-        if not hub.awake:
-            hub.rouse()
+        # If two do it at a time it is ready twice, which does no harm: the second turn finds nothing.
+        if not self.queued:
+            self.queued = True
+            hub = self.hub
+            hub.ready.append(self)
+            if not hub.awake:
+                hub.rouse()
 
 
 class Worker(greenlet):
@@ -215,47 +219,55 @@ class ActorHub:
     def _work(self) -> None:
         worker: Any = getcurrent()
         while True:
-            self._take_turns(worker)
+            self.take_turns(worker)
             if len(self._spare) >= _SPARE_WORKERS:
                 return
             self._spare.append(worker)
             self._next().switch()
 
-    def _take_turns(self, worker: Worker) -> None:
+    def take_turns(self, worker: Worker) -> None:
+        """Run ready actors, each until it has no more messages or had enough for now, as long as `worker` may."""
         ready, resumed = self.ready, self._resumed
         # One that gevent itself switched to, after a sleep say, must not take the hub for longer than its own turn.
         while ready and not resumed and self._active is worker:
             waker = ready.popleft()
+            waker.queued = False
             # While it runs, even if it is parked, it will look for messages before it sleeps.
-            if not waker.running:
-                self.take_turn(worker, waker)
+            if waker.running:
+                continue
+            waker.running = True
+            cell = worker.cell = waker.cell
+            cell.handle = worker
+            self.turns += 1
+            outcome = waker.context.run(self._advance, waker, cell)
+            worker.cell = cell.handle = None
+            if outcome is _IDLE:
+                waker.running = False
+            elif outcome is _MORE:
+                waker.running = False
+                if not waker.queued:
+                    waker.queued = True
+                    ready.append(waker)
+            else:
+                self._on_end(cell)  # still marked as running: nothing of it runs again
             if not self.turns % _TURNS and time.monotonic() > self._until:
                 return
 
-    def take_turn(self, worker: Worker, waker: HubWaker) -> None:
-        """Let `worker` run one actor until it has no more messages, or enough for now."""
-        cell = waker.cell
-        waker.running = True
-        worker.cell = cell
-        cell.handle = worker
-        self.turns += 1
-        own = waker.context
-        if own is None:
-            own = waker.context = contextvars.Context()
+    @staticmethod
+    def _advance(waker: HubWaker, cell: Cell) -> Outcome:
         try:
-            outcome = own.run(_advance, waker, cell)
-        except BaseException:  # a backend's own error must not take the hub along
+            if not waker.begun:
+                waker.begun = True
+                if not cell.begin():
+                    cell.end()
+                    return Outcome.END
+            outcome = cell.run(itertools.repeat(None, _MESSAGES))
+            if outcome is Outcome.END:
+                cell.end()
+        except BaseException:  # a defect of this package's own must not take the hub along
             logger.exception("the turn of %s failed", cell.name)
-            outcome = Outcome.END
-        worker.cell = None
-        cell.handle = None
-        if outcome is Outcome.END:
-            waker.context = None
-            self._on_end(cell)
-            return  # still marked as running: nothing of it runs again
-        waker.running = False
-        if outcome is Outcome.MORE:
-            self.ready.append(waker)
+            return Outcome.END
+        return outcome
 
     def offload(self, fn: Callable[[], R]) -> R:
         """See `Backend.offload`; called by a greenlet on the hub."""
@@ -279,17 +291,5 @@ def _offloaded(cell: Cell | None, fn: Callable[[], R]) -> R:
         context.local.cell = None
 
 
-TURN = ActorHub.take_turn.__code__
+TURN = ActorHub.take_turns.__code__
 """The frame of this code in the hub's stack is that of the running actor."""
-
-
-def _advance(waker: HubWaker, cell: Cell) -> Outcome:
-    if not waker.begun:
-        waker.begun = True
-        if not cell.begin():
-            cell.end()
-            return Outcome.END
-    outcome = cell.run(itertools.repeat(None, _MESSAGES))
-    if outcome is Outcome.END:
-        cell.end()
-    return outcome
