@@ -237,10 +237,14 @@ class Launcher(Generic[A]):
         ref = actor.actor_ref
         cell.mailbox.bind(cell.waker)
         try:
+            # Only now, so that it can already use the ref and give it to others, as with Pykka.
+            actor.__init__(*args, **kwargs)  # type: ignore[misc]
             if options.register is not None:
                 registry, key = options.register
                 registry.register(key, ref)
             pykka_registry.add(ref)
+            if cell.reason is not None:  # killed meanwhile, by who got to know it in __init__
+                raise cell.dead()
             if self._actor_class.on_start is _NO_START:
                 cell.skip_start()
             actor._start_actor_loop()
@@ -261,11 +265,9 @@ class Launcher(Generic[A]):
         return Cell(name, get_backend(options.backend), mailbox)
 
     def _make_actor(self, cell: Cell, args: tuple[Any, ...], kwargs: dict[str, Any]) -> A:
-        # In two steps, so that the ref exists when __init__ runs, as with Pykka.
         actor: A = self._actor_class.__new__(self._actor_class, *args, **kwargs)
         cell.actor = actor
         cell.ref = self._actor_class._beamlens_ref_class(actor, cell)
         actor._beamlens_cell = cell
         actor._actor_ref = cell.ref
-        actor.__init__(*args, **kwargs)  # type: ignore[misc]
         return actor

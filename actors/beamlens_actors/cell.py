@@ -379,8 +379,9 @@ class Cell:
                 envelope[1].fail(self.dead())
 
     def never_started(self) -> None:
-        """The backend could not start it: gone, without hooks, leaving nothing behind."""
+        """It could not be made or started: gone, without hooks, leaving nothing behind."""
         self.finish(Killed())
+        pykka_registry.discard(self.ref)  # killed before, it may have been entered since
         del self.actor, self.ref
 
     def lost_in_fork(self) -> None:

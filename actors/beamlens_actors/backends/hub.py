@@ -52,7 +52,8 @@ class HubWaker:
         self.hub = hub
         self.sleeping = False
         self.begun = False
-        self.running = False
+        self.running = True
+        """Whether it must not be given a turn now: it has one, or is over, or (so at first) is not started yet."""
         self.context: contextvars.Context | None = None
 
     def wake(self) -> None:
