@@ -208,7 +208,7 @@ class Cell:
         When it says that none is left, the waker sleeps, and whoever puts the next message wakes it.
         """
         actor, waker = self.actor, self.waker
-        system, get, on_receive = self._system, self.mailbox.get, actor.on_receive
+        system, get = self._system, self.mailbox.get
         try:
             for _ in budget:
                 if system and not self._handle_system(actor):
@@ -229,7 +229,8 @@ class Cell:
                     if type(message) in _PYKKA_MESSAGES:  # noqa: SIM108 - a line each, on the hot path
                         answer = actor._handle_receive(message)
                     else:
-                        answer = on_receive(message)
+                        # Looked up each time: an actor may put another handler in its place.
+                        answer = actor.on_receive(message)
                 except ReplyError as refusal:
                     self.current = None
                     self._refuse(refusal, future)

@@ -118,3 +118,22 @@ def test_arguments_of_start_go_to_init() -> None:
             self.got = (args, kwargs)
 
     assert Takes.start(1, 2, three=3).proxy().got.get(timeout=LIMIT) == ((1, 2), {"three": 3})
+
+
+def test_handler_may_be_replaced_from_inside_and_counts_from_the_next_message() -> None:
+    class Door(Actor):
+        def on_receive(self, message: Any) -> Any:
+            self.on_receive = self.when_open  # type: ignore[method-assign]
+            return "opened"
+
+        def when_open(self, message: Any) -> Any:
+            return "was open"
+
+    ref = Recorder.start()
+
+    def knock(actor: Any) -> list[Any]:
+        door = Door.start()
+        futures = [door.ask("knock", block=False) for _ in range(3)]
+        return [future.get(timeout=LIMIT) for future in futures]
+
+    assert ref.ask(("do", knock), timeout=LIMIT) == ["opened", "was open", "was open"]
