@@ -244,7 +244,7 @@ class Launcher(Generic[A]):
                 registry.register(key, ref)
             pykka_registry.add(ref)
             if cell.reason is not None:  # killed meanwhile, by who got to know it in __init__
-                raise cell.dead()
+                raise cell.dead()  # noqa: TRY301 - to clean up as for any other failure
             if self._actor_class.on_start is _NO_START:
                 cell.skip_start()
             actor._start_actor_loop()
