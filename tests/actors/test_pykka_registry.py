@@ -196,6 +196,14 @@ def test_stop_all_with_a_timeout_gives_up_at_the_first_that_is_late(gate: thread
     assert late.join(LIMIT) == Normal()
 
 
+def test_stop_that_is_late_is_pykkas_timeout_too(gate: threading.Event) -> None:
+    ref = Recorder.start()
+    busy(ref, gate)
+    with pytest.raises(pykka.Timeout):
+        ref.stop(timeout=0)
+    gate.set()
+
+
 def test_stop_all_from_inside_an_actor_must_not_wait_for_itself() -> None:
     ref = Recorder.start()
 
