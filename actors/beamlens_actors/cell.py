@@ -226,7 +226,7 @@ class Cell:
                     return Outcome.END
                 message, future = envelope
                 try:
-                    if type(message) in _PYKKA_MESSAGES:  # noqa: SIM108 - a line each, on the hot path
+                    if type(message) in _PYKKA_MESSAGES:
                         answer = actor._handle_receive(message)
                     else:
                         # Looked up each time: an actor may put another handler in its place.

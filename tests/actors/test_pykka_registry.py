@@ -43,13 +43,9 @@ def start_all(log: list[Any] | None = None) -> list[Any]:
 
 def settle(refs: list[Any], log: list[Any]) -> list[Any]:
     """The log, once everybody has handled what it was sent."""
-    said = []
     for ref in refs:
         ref.ask("sync", timeout=LIMIT)
-    for entry in log:
-        if entry[1] != "sync":
-            said.append(entry)
-    return sorted(said)
+    return sorted(entry for entry in log if entry[1] != "sync")
 
 
 def test_all_are_listed_in_the_order_they_were_started() -> None:
