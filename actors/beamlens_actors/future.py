@@ -192,6 +192,8 @@ class Future(pykka.Future[T], Generic[T]):
         loop = asyncio.get_running_loop()
         if self._get_hook is not None:
             return await loop.run_in_executor(None, lambda: self.get(timeout=timeout))
+        if timeout is not None and timeout <= 0:
+            return self.take(0)
         arrived = asyncio.Event()
 
         def wake() -> None:
