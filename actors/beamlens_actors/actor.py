@@ -19,10 +19,10 @@ from beamlens_actors.future import Future
 from beamlens_actors.mailbox import DEFAULT_CAPACITY, Mailbox, Overflow, QueueMailbox
 from beamlens_actors.reasons import ExitReason, Normal, check_reason
 from beamlens_actors.ref import ActorRef
+from beamlens_actors.registry import Registry
 
 if TYPE_CHECKING:
     from beamlens_actors.messages import Down, Exit, Monitor
-    from beamlens_actors.registry import Registry
     from beamlens_actors.timers import Timer
 
 logger = logging.getLogger("beamlens_actors")
@@ -87,8 +87,8 @@ class Actor(pykka.Actor):
         """
         if mailbox is None:
             QueueMailbox(capacity, overflow, block_timeout)  # refuses bad values here rather than at start
-        if start_timeout is not None and not start_timeout >= 0:
-            raise InvalidOption(f"start_timeout must not be negative, but is {start_timeout!r}")
+        _check_start_timeout(start_timeout)
+        _check_register(register)
         if backend is not None:
             get_backend(backend)
         chosen = Options(backend, name, mailbox, capacity, overflow, block_timeout, start_timeout, register)
@@ -190,6 +190,22 @@ class Actor(pykka.Actor):
 
     def _start_actor_loop(self) -> None:
         self._beamlens_cell.backend.start(self._beamlens_cell)
+
+
+def _check_start_timeout(seconds: object) -> None:
+    if seconds is None:
+        return
+    if not isinstance(seconds, (int, float)):
+        raise InvalidOption(f"start_timeout must be a number of seconds or None, not {seconds!r}")
+    if not seconds >= 0:
+        raise InvalidOption(f"start_timeout must not be negative, but is {seconds!r}")
+
+
+def _check_register(register: object) -> None:
+    match register:
+        case None | (Registry(), _):
+            return
+    raise InvalidOption(f"register must be a pair of a Registry and a key, not {register!r}")
 
 
 @dataclass(frozen=True, slots=True)
