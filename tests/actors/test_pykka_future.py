@@ -245,3 +245,38 @@ def test_cancelled_await_leaves_nothing_behind() -> None:
             assert (future._waiting, clock.waiters()) == ([], 0)
 
     asyncio.run(main())
+
+
+def test_cancelled_await_of_what_is_made_of_another_does_not_hold_up_the_event_loops_end(gate: threading.Event) -> None:
+    ref = Recorder.start()
+    busy(ref, gate)
+    made, ended = ref.ask("ab", block=False).map(str.upper), threading.Event()
+
+    async def main() -> None:
+        task = asyncio.ensure_future(made.wait_async())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    def run() -> None:
+        asyncio.run(main())
+        ended.set()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    in_time = ended.wait(LIMIT)
+    gate.set()
+    thread.join(LIMIT)
+    assert in_time
+
+
+def test_many_may_be_awaited_that_are_made_of_others(gate: threading.Event) -> None:
+    async def main() -> list[Any]:
+        ref = Recorder.start()
+        busy(ref, gate)
+        waiting = [asyncio.ensure_future(ref.ask(n, block=False).map(str).wait_async(LIMIT)) for n in range(50)]
+        await asyncio.to_thread(gate.set)
+        return await asyncio.gather(*waiting)
+
+    assert asyncio.run(main()) == [str(number) for number in range(50)]
