@@ -222,7 +222,7 @@ def test_key_lock_of_a_holder_that_crashes_inside_is_free() -> None:
         pass
 
 
-# -- the runtime (100, 104) ----------------------------------------------------------------------------------
+# -- the runtime (100, 101, 104) ----------------------------------------------------------------------------------
 
 
 def test_down_comes_when_nothing_of_the_actor_runs_any_more() -> None:
@@ -246,6 +246,27 @@ def test_down_comes_when_nothing_of_the_actor_runs_any_more() -> None:
     ref.stop()
     assert told.wait(LIMIT)
     assert order == ["on_stop", "on_terminate", "down"]
+
+
+@pytest.mark.parametrize("callee", ["threads", "greenlets"])
+def test_actor_that_asks_a_busy_one_of_either_backend_holds_up_no_third(
+    backend: str, callee: str, gate: threading.Event
+) -> None:
+    asked = Recorder.options(backend=callee).start()
+    asker, third = Recorder.options(backend=backend).start(), Recorder.options(backend=backend).start()
+    busy(asked, gate)
+    about_to = threading.Event()
+
+    def ask(actor: Any) -> Any:
+        about_to.set()
+        return asked.ask("question", timeout=LIMIT)
+
+    future = asker.ask(("do", ask), block=False)
+    assert about_to.wait(LIMIT)
+    assert third.ask("hello", timeout=LIMIT) == "hello"
+    assert not future.done()
+    gate.set()
+    assert future.get(timeout=LIMIT) == "question"
 
 
 def test_late_answer_of_one_killed_while_busy_is_dropped(gate: threading.Event) -> None:
