@@ -47,15 +47,15 @@ class Future(pykka.Future[T], Generic[T]):
         self._callee = callee
 
     def __repr__(self) -> str:
-        return f"<beamlens_actors.Future {'done' if self._outcomes else 'pending'}>"
+        return f"<beamlens_actors.Future {'done' if self.done() else 'pending'}>"
 
     def failed_with(self, error: BaseException) -> bool:
         """Whether `error` stands in place of the answer."""
         return bool(self._outcomes) and self._outcomes[0][1] is error
 
     def done(self) -> bool:
-        """Whether the answer, or an error in its place, is there."""
-        return bool(self._outcomes)
+        """Whether the answer, or an error in its place, is there (with a get hook: once `get` was successful)."""
+        return bool(self._outcomes) or not isinstance(self._get_hook_result, _Unset)
 
     def get(self, *, timeout: float | None = None) -> T:
         """Wait for the answer.

@@ -196,6 +196,13 @@ def test_what_is_made_of_an_actors_own_answer_is_refused_to_it() -> None:
     assert ref.ask(("do", wait), timeout=LIMIT) == "refused"
 
 
+def test_future_made_of_another_is_done_once_it_was_got() -> None:
+    made = answered("ab").map(str.upper)
+    assert made.done() is False
+    made.get(timeout=LIMIT)
+    assert (made.done(), repr(made)) == (True, "<beamlens_actors.Future done>")
+
+
 # -- await ---------------------------------------------------------------------------------------------------
 
 

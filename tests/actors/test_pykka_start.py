@@ -5,7 +5,7 @@ from typing import Any
 import pykka
 import pytest
 
-from beamlens_actors import Actor, ActorDead, Killed, Normal
+from beamlens_actors import Actor, ActorDead, Killed, NoProcess, Normal
 from tests.actors.helpers import LIMIT, Recorder, Refused
 
 
@@ -83,6 +83,33 @@ def test_stop_in_init_ends_it_after_on_start_while_others_of_its_backend_go_on()
     assert ref.join(LIMIT) == Normal()
     assert log == ["start", "on_stop", ("terminate", Normal())]
     assert other.ask("still there", timeout=LIMIT) == "still there"
+
+
+def test_monitor_and_link_made_in_init_hold_also_for_the_dead() -> None:
+    dead, living = Recorder.start(), Recorder.start()
+    dead.stop()
+    downs: list[Any] = []
+
+    class Watches(Recorder):
+        trap_exit = True
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.monitor(dead)
+            self.monitor(living)
+            self.link(dead)
+            living.ask("the hub has had its turn", timeout=LIMIT)
+
+        def on_down(self, down: Any) -> None:
+            downs.append((down.ref, down.reason))
+
+        def on_exit(self, exit: Any) -> None:  # noqa: A002
+            downs.append((exit.ref, exit.reason))
+
+    ref = Watches.start()
+    living.stop()
+    ref.ask("sync", timeout=LIMIT)
+    assert downs == [(dead, NoProcess()), (dead, NoProcess()), (living, Normal())]
 
 
 @pytest.mark.parametrize("hooks", [Prepares, PreparesWithoutOnStart])
