@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 import pykka
 
+from beamlens_actors import context, pykka_registry, timers
 from beamlens_actors import monitor as monitors
-from beamlens_actors import pykka_registry, timers
 from beamlens_actors.backends import get_backend
 from beamlens_actors.cell import Cell
 from beamlens_actors.errors import InvalidOption
@@ -254,7 +254,11 @@ class Launcher(Generic[A]):
         cell.mailbox.bind(cell.waker)
         try:
             # Only now, so that it can already use the ref and give it to others, as with Pykka.
-            actor.__init__(*args, **kwargs)  # type: ignore[misc]
+            cell.maker = context.who()
+            try:
+                actor.__init__(*args, **kwargs)  # type: ignore[misc]
+            finally:
+                cell.maker = None
             if options.register is not None:
                 registry, key = options.register
                 registry.register(key, ref)

@@ -82,6 +82,7 @@ class Cell:
         "finished",
         "handle",
         "mailbox",
+        "maker",
         "name",
         "reason",
         "ref",
@@ -101,6 +102,8 @@ class Cell:
         self.waker = backend.make_waker()
         self.starter = context.current_cell()
         """The cell that waits in `start` for this one; `None` once started."""
+        self.maker: object = None
+        """Who runs `__init__` at the moment, as `context.who` has it."""
         self.reason: ExitReason | None = None
         """Why it ended; `None` while alive."""
         self.started: Future[None] = Future()
@@ -150,8 +153,10 @@ class Cell:
         """Refuse a wait for this actor that cannot end.
 
         Raises:
-            SelfAsk: the calling actor is this one, or is being started by it (at any depth).
+            SelfAsk: the calling actor is this one, or is being started by it (at any depth), or its `__init__` calls.
         """
+        if self.maker is not None and self.maker == context.who():
+            raise SelfAsk(f"{self.name} would wait for itself")
         caller = context.current_cell()
         while caller is not None:
             if caller is self:

@@ -5,7 +5,7 @@ from typing import Any
 import pykka
 import pytest
 
-from beamlens_actors import Actor, ActorDead, Killed, NoProcess, Normal
+from beamlens_actors import Actor, ActorDead, ActorRef, Killed, NoProcess, Normal, SelfAsk
 from tests.actors.helpers import LIMIT, Recorder, Refused
 
 
@@ -164,3 +164,36 @@ def test_handler_may_be_replaced_from_inside_and_counts_from_the_next_message() 
         return [future.get(timeout=LIMIT) for future in futures]
 
     assert ref.ask(("do", knock), timeout=LIMIT) == ["opened", "was open", "was open"]
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        lambda ref: ref.ask("me", timeout=LIMIT),
+        lambda ref: ref.ask("me", block=False).get(timeout=LIMIT),
+        lambda ref: ref.stop(timeout=LIMIT),
+        lambda ref: ref.join(timeout=LIMIT),
+    ],
+    ids=["ask", "future", "stop", "join"],
+)
+def test_waiting_for_oneself_in_init_is_refused_on_a_thread_and_in_an_actor(wait: Any) -> None:
+    def refused(actor: Any) -> None:
+        with pytest.raises(SelfAsk):
+            wait(actor.actor_ref)
+
+    assert isinstance(Prepares.start(refused), ActorRef)
+    ref = Recorder.start().ask(("do", lambda _: Prepares.start(refused)), timeout=LIMIT)
+    assert isinstance(ref, ActorRef)
+
+
+def test_who_made_an_actor_may_ask_it_once_init_failed() -> None:
+    refs: list[Any] = []
+
+    def fail(actor: Any) -> None:
+        refs.append(actor.actor_ref)
+        raise Refused
+
+    with pytest.raises(Refused):
+        Prepares.start(fail)
+    with pytest.raises(ActorDead):
+        refs[0].ask("x")
