@@ -7,7 +7,9 @@ import threading
 import weakref
 from typing import TYPE_CHECKING
 
+from beamlens_actors import clock
 from beamlens_actors.errors import Aborted
+from beamlens_actors.waiters import async_waiter
 from beamlens_actors.waiting import Condition
 
 if TYPE_CHECKING:
@@ -98,6 +100,21 @@ class AbortSignal:
             return True
         with self._changed:
             return self._changed.wait_until(lambda: self._aborted, timeout)
+
+    async def wait_async(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109
+        """`wait` for asyncio: leaves the event loop free, and a task that is cancelled leaves nothing behind."""
+        if self._aborted or (timeout is not None and timeout <= 0):
+            return self._aborted
+        waiter, woken = async_waiter()
+        timer = None if timeout is None else clock.call_later(timeout, waiter.wake)
+        forget = self.on_abort(waiter.wake)
+        try:
+            await woken.wait()
+        finally:
+            forget()
+            if timer is not None:
+                timer.cancel()
+        return self._aborted
 
     def raise_if_aborted(self) -> None:
         """Do nothing, or raise.

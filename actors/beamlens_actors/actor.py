@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 import pykka
 
+from beamlens_actors import context, pykka_registry, timers
 from beamlens_actors import monitor as monitors
-from beamlens_actors import pykka_registry, timers
 from beamlens_actors.backends import get_backend
 from beamlens_actors.cell import Cell
 from beamlens_actors.errors import InvalidOption
@@ -19,10 +19,10 @@ from beamlens_actors.future import Future
 from beamlens_actors.mailbox import DEFAULT_CAPACITY, Mailbox, Overflow, QueueMailbox
 from beamlens_actors.reasons import ExitReason, Normal, check_reason
 from beamlens_actors.ref import ActorRef
+from beamlens_actors.registry import Registry
 
 if TYPE_CHECKING:
     from beamlens_actors.messages import Down, Exit, Monitor
-    from beamlens_actors.registry import Registry
     from beamlens_actors.timers import Timer
 
 logger = logging.getLogger("beamlens_actors")
@@ -87,8 +87,8 @@ class Actor(pykka.Actor):
         """
         if mailbox is None:
             QueueMailbox(capacity, overflow, block_timeout)  # refuses bad values here rather than at start
-        if start_timeout is not None and not start_timeout >= 0:
-            raise InvalidOption(f"start_timeout must not be negative, but is {start_timeout!r}")
+        _check_start_timeout(start_timeout)
+        _check_register(register)
         if backend is not None:
             get_backend(backend)
         chosen = Options(backend, name, mailbox, capacity, overflow, block_timeout, start_timeout, register)
@@ -192,6 +192,22 @@ class Actor(pykka.Actor):
         self._beamlens_cell.backend.start(self._beamlens_cell)
 
 
+def _check_start_timeout(seconds: object) -> None:
+    if seconds is None:
+        return
+    if not isinstance(seconds, (int, float)):
+        raise InvalidOption(f"start_timeout must be a number of seconds or None, not {seconds!r}")
+    if not seconds >= 0:
+        raise InvalidOption(f"start_timeout must not be negative, but is {seconds!r}")
+
+
+def _check_register(register: object) -> None:
+    match register:
+        case None | (Registry(), _):
+            return
+    raise InvalidOption(f"register must be a pair of a Registry and a key, not {register!r}")
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """The start options; see `Actor.options`."""
@@ -237,10 +253,18 @@ class Launcher(Generic[A]):
         ref = actor.actor_ref
         cell.mailbox.bind(cell.waker)
         try:
+            # Only now, so that it can already use the ref and give it to others, as with Pykka.
+            cell.maker = context.who()
+            try:
+                actor.__init__(*args, **kwargs)  # type: ignore[misc]
+            finally:
+                cell.maker = None
             if options.register is not None:
                 registry, key = options.register
                 registry.register(key, ref)
             pykka_registry.add(ref)
+            if cell.reason is not None:  # killed meanwhile, by who got to know it in __init__
+                raise cell.dead()  # noqa: TRY301 - to clean up as for any other failure
             if self._actor_class.on_start is _NO_START:
                 cell.skip_start()
             actor._start_actor_loop()
@@ -261,11 +285,9 @@ class Launcher(Generic[A]):
         return Cell(name, get_backend(options.backend), mailbox)
 
     def _make_actor(self, cell: Cell, args: tuple[Any, ...], kwargs: dict[str, Any]) -> A:
-        # In two steps, so that the ref exists when __init__ runs, as with Pykka.
         actor: A = self._actor_class.__new__(self._actor_class, *args, **kwargs)
         cell.actor = actor
         cell.ref = self._actor_class._beamlens_ref_class(actor, cell)
         actor._beamlens_cell = cell
         actor._actor_ref = cell.ref
-        actor.__init__(*args, **kwargs)  # type: ignore[misc]
         return actor

@@ -82,6 +82,7 @@ class Cell:
         "finished",
         "handle",
         "mailbox",
+        "maker",
         "name",
         "reason",
         "ref",
@@ -101,6 +102,8 @@ class Cell:
         self.waker = backend.make_waker()
         self.starter = context.current_cell()
         """The cell that waits in `start` for this one; `None` once started."""
+        self.maker: object = None
+        """Who runs `__init__` at the moment, as `context.who` has it."""
         self.reason: ExitReason | None = None
         """Why it ended; `None` while alive."""
         self.started: Future[None] = Future()
@@ -150,8 +153,10 @@ class Cell:
         """Refuse a wait for this actor that cannot end.
 
         Raises:
-            SelfAsk: the calling actor is this one, or is being started by it (at any depth).
+            SelfAsk: the calling actor is this one, or is being started by it (at any depth), or its `__init__` calls.
         """
+        if self.maker is not None and self.maker == context.who():
+            raise SelfAsk(f"{self.name} would wait for itself")
         caller = context.current_cell()
         while caller is not None:
             if caller is self:
@@ -208,7 +213,7 @@ class Cell:
         When it says that none is left, the waker sleeps, and whoever puts the next message wakes it.
         """
         actor, waker = self.actor, self.waker
-        system, get, on_receive = self._system, self.mailbox.get, actor.on_receive
+        system, get = self._system, self.mailbox.get
         # A sender wakes only who says it sleeps. That is said before the last look, so that nothing is missed.
         waker.sleeping = True
         try:
@@ -227,10 +232,11 @@ class Cell:
                     return Outcome.END
                 message, future = envelope
                 try:
-                    if type(message) in _PYKKA_MESSAGES:  # noqa: SIM108 - a line each, on the hot path
+                    if type(message) in _PYKKA_MESSAGES:
                         answer = actor._handle_receive(message)
                     else:
-                        answer = on_receive(message)
+                        # Looked up each time: an actor may put another handler in its place.
+                        answer = actor.on_receive(message)
                 except ReplyError as refusal:
                     self.current = None
                     self._refuse(refusal, future)
@@ -380,8 +386,9 @@ class Cell:
                 envelope[1].fail(self.dead())
 
     def never_started(self) -> None:
-        """The backend could not start it: gone, without hooks, leaving nothing behind."""
+        """It could not be made or started: gone, without hooks, leaving nothing behind."""
         self.finish(Killed())
+        pykka_registry.discard(self.ref)  # killed before, it may have been entered since
         del self.actor, self.ref
 
     def lost_in_fork(self) -> None:

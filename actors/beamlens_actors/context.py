@@ -54,6 +54,11 @@ def current_actor() -> ActorRef[Any] | None:
     return None if cell is None else cell.ref
 
 
+def who() -> object:
+    """Something that is equal for the same actor, or plain thread."""
+    return threading.get_ident(), current_cell()
+
+
 def may_block() -> bool:
     """Whether the caller may be parked: not on an event loop's thread, not on the timer thread, not in a hub's loop."""
     if local.never_blocks:

@@ -8,7 +8,7 @@ ActorError
 ├── BackendUnavailable   (RuntimeError)               a backend does not work here; says why
 ├── AskTimeout           (pykka.Timeout, TimeoutError)
 ├── StartTimeout         (TimeoutError)
-├── StopTimeout          (TimeoutError)
+├── StopTimeout          (pykka.Timeout, TimeoutError)
 ├── SelfAsk              (RuntimeError)               would wait for itself
 ├── MailboxFull
 ├── MailboxClosed                                     between a mailbox and its actor; users see ActorDead
@@ -78,7 +78,7 @@ class StartTimeout(ActorError, TimeoutError):
     """`on_start` took longer than `start_timeout`. The actor was killed."""
 
 
-class StopTimeout(ActorError, TimeoutError):
+class StopTimeout(ActorError, pykka.Timeout, TimeoutError):
     """The actor did not end in time. It may still do so."""
 
 

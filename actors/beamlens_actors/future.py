@@ -46,15 +46,15 @@ class Future(pykka.Future[T], Generic[T]):
         self._callee = callee
 
     def __repr__(self) -> str:
-        return f"<beamlens_actors.Future {'done' if self._outcomes else 'pending'}>"
+        return f"<beamlens_actors.Future {'done' if self.done() else 'pending'}>"
 
     def failed_with(self, error: BaseException) -> bool:
         """Whether `error` stands in place of the answer."""
         return bool(self._outcomes) and self._outcomes[0][1] is error
 
     def done(self) -> bool:
-        """Whether the answer, or an error in its place, is there."""
-        return bool(self._outcomes)
+        """Whether the answer, or an error in its place, is there (with a get hook: once `get` was successful)."""
+        return bool(self._outcomes) or not isinstance(self._get_hook_result, _Unset)
 
     def get(self, *, timeout: float | None = None) -> T:
         """Wait for the answer.
@@ -182,6 +182,21 @@ class Future(pykka.Future[T], Generic[T]):
 
     __iter__ = __await__
 
+    def _get_on_a_thread(self, timeout: float | None) -> Future[T]:
+        # Not one of the loop's own, which are few, and for which the loop would wait at its end.
+        from beamlens_actors.backends.threads import spawn
+
+        got: Future[T] = Future()
+
+        def get() -> None:
+            try:
+                got.resolve(self.get(timeout=timeout))
+            except BaseException as error:  # noqa: BLE001 - for who awaits it
+                got.fail(error)
+
+        spawn(get, "beamlens-await")
+        return got
+
     async def wait_async(self, timeout: float | None = None) -> T:  # noqa: ASYNC109
         """Wait in an asyncio task, leaving its event loop free.
 
@@ -192,7 +207,9 @@ class Future(pykka.Future[T], Generic[T]):
 
         loop = asyncio.get_running_loop()
         if self._get_hook is not None:
-            return await loop.run_in_executor(None, lambda: self.get(timeout=timeout))
+            return await self._get_on_a_thread(timeout).wait_async()
+        if timeout is not None and timeout <= 0:
+            return self.take(0)
         arrived = asyncio.Event()
 
         def wake() -> None:

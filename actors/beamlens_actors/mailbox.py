@@ -135,6 +135,8 @@ class QueueMailbox:
             raise InvalidOption(f"capacity must be a whole number of at least 1, not {capacity!r}")
         if overflow not in _POLICIES:
             raise InvalidOption(f"overflow must be one of {', '.join(_POLICIES)}, not {overflow!r}")
+        if not isinstance(block_timeout, (int, float)):
+            raise InvalidOption(f"block_timeout must be a number of seconds, not {block_timeout!r}")
         if not block_timeout >= 0:
             raise InvalidOption(f"block_timeout must not be negative, but is {block_timeout!r}")
         self._capacity = capacity

@@ -41,7 +41,8 @@ class RefTable(list[Any]):
         return ref in self._refs
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._refs)
+        # Of a copy: an actor may start or end while it is gone through, as `add` takes no lock.
+        return iter(list(self._refs))
 
     def __len__(self) -> int:
         return len(self._refs)

@@ -194,7 +194,7 @@ class EventStream:
 
     async def result_async(self, timeout: float | None = None) -> Any:  # noqa: ASYNC109
         """`result` for asyncio: waits without blocking the event loop, and raises the same errors."""
-        if self.end is None:
+        if self.end is None and (timeout is None or timeout > 0):
             waiter, woken = async_waiter()
             timer = None if timeout is None else clock.call_later(timeout, waiter.wake)
             try:

@@ -137,3 +137,15 @@ def test_answer_after_the_event_loop_was_closed_is_no_error() -> None:
 
     asyncio.run(main())
     assert future.resolve(1)
+
+
+def test_async_wait_of_no_time_does_not_block_under_a_fake_clock() -> None:
+    async def main() -> list[int]:
+        future: Future[int] = Future()
+        with pytest.raises(AskTimeout, match="within 0 s"):
+            await asyncio.wait_for(future.wait_async(0), LIMIT)
+        future.set(1)
+        return [await future.wait_async(0)]
+
+    with FakeClock():
+        assert asyncio.run(main()) == [1]

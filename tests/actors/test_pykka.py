@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+from typing import cast
+
 import pykka
+import pykka.debug
+import pykka.typing
+import pytest
 
 from beamlens_actors import Actor, ActorDead, ActorRef, Future, Normal
 from tests.actors.helpers import LIMIT, Recorder
@@ -77,6 +82,30 @@ def test_proxy_of_the_dead_raises_actor_dead_error() -> None:
 
 def test_default_on_receive_logs_and_answers_none() -> None:
     assert Actor.start().ask("what") is None
+
+
+def test_proxies_typed_with_pykkas_helpers_work() -> None:
+    class Circle(Actor):
+        pi = 3.14
+
+        def area(self, radius: float) -> float:
+            return self.pi * radius**2
+
+    class CircleProxy(pykka.typing.ActorMemberMixin, pykka.ActorProxy[Circle]):
+        pi = pykka.typing.proxy_field(Circle.pi)
+        area = pykka.typing.proxy_method(Circle.area)
+
+    proxy = cast("CircleProxy", Circle.start().proxy())
+    assert proxy.pi.get(timeout=LIMIT) == 3.14
+    assert proxy.area(10).get(timeout=LIMIT) == 314
+    assert proxy.stop().get(timeout=LIMIT) is None
+
+
+@pytest.mark.backend("threads")
+def test_pykkas_thread_dump_shows_actors_by_name(caplog: pytest.LogCaptureFixture) -> None:
+    Recorder.options(name="find-me").start()
+    pykka.debug.log_thread_tracebacks()
+    assert "Current state of find-me " in caplog.text
 
 
 def test_future_made_by_the_class_is_ours() -> None:

@@ -806,6 +806,8 @@ def test_async_result_and_its_timeout() -> None:
             await asyncio.to_thread(stream.complete, "value")
             assert await result == "value"
             assert await stream.result_async() == "value"
+            with pytest.raises(ResultTimeout):
+                await asyncio.wait_for(EventStream(timeout=None).result_async(timeout=0), LIMIT)
             assert fake.waiters() == 0
 
     asyncio.run(main())

@@ -54,7 +54,8 @@ class HubWaker:
         self.sleeping = False
         self.begun = False
         self.queued = False
-        self.running = False
+        self.running = True
+        """Whether it must not be given a turn now: it has one, or is over, or (so at first) is not started yet."""
         self.context = contextvars.Context()
 
     def wake(self) -> None:
