@@ -24,6 +24,7 @@ from beamlens_actors import (
     MailboxFull,
     Registry,
     SelfAsk,
+    Shutdown,
     clock,
     current_actor,
     is_actor_thread,
@@ -152,6 +153,23 @@ def test_in_a_forked_child_the_actors_are_dead_and_new_ones_start() -> None:
     os.waitpid(pid, 0)
     gate.set()
     assert ref.ask(1, timeout=LIMIT) == 1
+
+
+def test_what_is_sent_to_an_actor_before_it_starts_waits_for_its_start() -> None:
+    class Hasty(Recorder):
+        def __init__(self, log: list[Any]) -> None:
+            super().__init__(log)
+            self.stop(Shutdown("early"))
+            looked = threading.Event()
+            hub.call(looked.set)
+            assert looked.wait(LIMIT)
+
+    other = Recorder.start()
+    hub = other._cell.backend._hub
+    log: list[Any] = []
+    assert Hasty.start(log).join(LIMIT) == Shutdown("early")
+    assert log == ["start", "on_stop", ("terminate", Shutdown("early"))]
+    assert other.ask(1, timeout=LIMIT) == 1
 
 
 # -- waiting -------------------------------------------------------------------------------------------------

@@ -62,6 +62,7 @@ class Greenlets:
         waker: HubWaker = cell.waker  # type: ignore[assignment]
         waker.cell = cell
         self._cells[cell] = None
+        waker.running = False
         waker.wake()
 
     def _forget(self, cell: Cell) -> None:

@@ -52,7 +52,8 @@ class HubWaker:
         self.hub = hub
         self.sleeping = False
         self.begun = False
-        self.running = False
+        # Until it is started: what is sent to it before waits, and it looks for that first of all.
+        self.running = True
         self.context: contextvars.Context | None = None
 
     def wake(self) -> None:
