@@ -11,7 +11,7 @@ from typing import Any
 
 import gevent
 import pytest
-from greenlet import GreenletExit
+from greenlet import GreenletExit, greenlet
 
 from beamlens_actors import (
     Actor,
@@ -34,7 +34,7 @@ from beamlens_actors import (
 )
 from beamlens_actors.backends.greenlets import get_greenlets
 from beamlens_actors.testing import FakeClock
-from tests.actors.helpers import LIMIT, Recorder, busy, gone
+from tests.actors.helpers import LIMIT, Recorder, Refused, busy, gone
 
 pytestmark = pytest.mark.backend("greenlets")
 
@@ -298,6 +298,34 @@ def test_what_gevent_wakes_goes_on_where_it_was() -> None:
     refs = [Recorder.start() for _ in range(20)]
     answers = [ref.ask(("do", handler), block=False) for ref in refs]
     assert [answer.get(timeout=LIMIT) for answer in answers] == [True] * 20
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), Refused()])
+def test_an_error_in_a_greenlet_that_a_handler_spawned_leaves_the_hub_alone(error: BaseException) -> None:
+    def fail() -> None:
+        raise error
+
+    ref, other = Recorder.start(), Recorder.start()
+    ref.tell(("do", lambda actor: gevent.spawn(fail)))
+    assert other.ask(1, timeout=LIMIT) == 1
+    assert do(ref, lambda actor: gevent.sleep(0.001), timeout=LIMIT) is None
+    assert other._cell.backend._hub.thread.is_alive()
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), Refused()])
+def test_an_error_in_a_bare_greenlet_that_waited_leaves_the_hub_alone(
+    error: BaseException, gate: threading.Event
+) -> None:
+    ref, slow = Recorder.start(), Recorder.options(backend="threads").start()
+
+    def fail() -> None:
+        slow.ask(("wait", gate, gate), timeout=LIMIT)
+        raise error
+
+    ref.tell(("do", lambda actor: greenlet(fail, gevent.get_hub()).switch()))
+    assert gate.wait(LIMIT)
+    assert slow.ask(1, timeout=LIMIT) == 1
+    assert Recorder.start().ask(1, timeout=LIMIT) == 1
 
 
 # -- offload -------------------------------------------------------------------------------------------------
