@@ -41,7 +41,8 @@ class RefTable(list[Any]):
         return ref in self._refs
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._refs)
+        # A copy: Pykka walks it under its own lock, which those that start and end do not take.
+        return iter(list(self._refs))
 
     def __len__(self) -> int:
         return len(self._refs)
