@@ -342,10 +342,10 @@ class Cell:
         with self.bonds.lock:
             if self.reason is not None:
                 return
+            # All at once: should this be a kill, the actor's own thread may be through a moment later.
             self.reason = reason
             self.bonds.close()
-            current = self.current
-        ref = self.ref
+            current, ref = self.current, self.ref
         left = self._close_mailbox()
         pykka_registry.discard(ref)
         self.bonds.clean_up()

@@ -24,6 +24,7 @@ from beamlens_actors import (
     StartTimeout,
     UnknownBackend,
     current_actor,
+    offload,
     set_default_backend,
 )
 from beamlens_actors.testing import FakeClock
@@ -301,6 +302,37 @@ def test_kill_during_a_hung_on_terminate_reports_killed(gate: threading.Event) -
     assert ref.join(0) == Killed()
     gate.set()
     assert log == ["start", "on_stop", ("terminate", Shutdown())]
+
+
+def test_kill_of_an_actor_that_is_through_at_that_moment_tells_everybody(gate: threading.Event) -> None:
+    class Lock:
+        """Lets the actor end between the two halves of the kill."""
+
+        def __enter__(self) -> None:
+            lock.acquire()
+
+        def __exit__(self, *_exc: object) -> None:
+            lock.release()
+            if not gate.is_set() and not ref.is_alive():
+                gate.set()
+                gone(ref)
+
+    entered, told = threading.Event(), []
+
+    class EndsSlowly(Recorder):
+        def on_terminate(self, reason: ExitReason) -> None:
+            entered.set()
+            offload(gate.wait, LIMIT)
+
+    ref = EndsSlowly.start()
+    ref.add_exit_callback(lambda ref, reason: told.append((ref, reason)))
+    ref.stop(block=False)
+    assert entered.wait(LIMIT)
+    bonds = ref._cell.bonds
+    lock, bonds.lock = bonds.lock, Lock()  # type: ignore[assignment]
+    assert ref.kill()
+    assert told == [(ref, Killed())]
+    assert ref.join(LIMIT) == Killed()
 
 
 def test_current_actor_is_the_ref_inside_and_none_outside() -> None:
