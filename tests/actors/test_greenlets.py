@@ -357,6 +357,29 @@ def test_offload_raises_what_the_call_raises_and_knows_who_would_wait_for_itself
         do(ref, lambda actor: offload(lambda: 1 / 0), timeout=LIMIT)
 
 
+def test_an_offloaded_call_that_outlives_its_actor_belongs_to_nobody(gate: threading.Event) -> None:
+    ref, other = Recorder.start(), Recorder.start()
+    entered, came = threading.Event(), threading.Event()
+    seen: list[Any] = []
+
+    def late() -> None:
+        entered.set()
+        gate.wait(LIMIT)
+        try:
+            seen.append(current_actor())
+            other.exit(Shutdown())
+        finally:
+            came.set()
+
+    ref.tell(("do", lambda actor: offload(late)))
+    assert entered.wait(LIMIT)
+    ref.kill()
+    gone(ref)
+    gate.set()
+    assert came.wait(LIMIT)
+    assert (seen, other.join(LIMIT)) == ([None], Shutdown())
+
+
 # -- ending --------------------------------------------------------------------------------------------------
 
 
