@@ -235,7 +235,11 @@ class Launcher(Generic[A]):
         cell = self._make_cell()
         actor = self._make_actor(cell, args, kwargs)
         ref = actor.actor_ref
-        cell.mailbox.bind(cell.waker)
+        try:
+            cell.mailbox.bind(cell.waker)
+        except BaseException:
+            cell.never_bound()
+            raise
         try:
             if options.register is not None:
                 registry, key = options.register
@@ -267,5 +271,9 @@ class Launcher(Generic[A]):
         cell.ref = self._actor_class._beamlens_ref_class(actor, cell)
         actor._beamlens_cell = cell
         actor._actor_ref = cell.ref
-        actor.__init__(*args, **kwargs)  # type: ignore[misc]
+        try:
+            actor.__init__(*args, **kwargs)  # type: ignore[misc]
+        except BaseException:
+            cell.never_bound()  # its ref may be known already
+            raise
         return actor

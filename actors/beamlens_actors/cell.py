@@ -19,6 +19,7 @@ from beamlens_actors import context, pykka_registry
 from beamlens_actors.bonds import Bonds
 from beamlens_actors.errors import ActorDead, AskTimeout, ReplyError, SelfAsk, StartTimeout
 from beamlens_actors.future import Future
+from beamlens_actors.mailbox import QueueMailbox
 from beamlens_actors.messages import Down, Envelope, Exit
 from beamlens_actors.reasons import Crash, ExitReason, Killed, Normal
 
@@ -379,9 +380,15 @@ class Cell:
                 envelope[1].fail(self.dead())
 
     def never_started(self) -> None:
-        """The backend could not start it: gone, without hooks, leaving nothing behind."""
+        """It could not be made or started: gone, without hooks, leaving nothing behind."""
+        self.handle = None
         self.finish(Killed())
         del self.actor, self.ref
+
+    def never_bound(self) -> None:
+        """As `never_started`; its mailbox may be another's, and stays as it is."""
+        self.mailbox = QueueMailbox(1)
+        self.never_started()
 
     def lost_in_fork(self) -> None:
         """In a forked child, where its thread does not exist.

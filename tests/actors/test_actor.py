@@ -13,6 +13,7 @@ from beamlens_actors import (
     ActorDead,
     AlreadyRegistered,
     Crash,
+    Down,
     ExitReason,
     InvalidOption,
     Killed,
@@ -27,7 +28,7 @@ from beamlens_actors import (
     offload,
     set_default_backend,
 )
-from beamlens_actors.testing import FakeClock
+from beamlens_actors.testing import FakeClock, Probe
 from tests.actors.helpers import LIMIT, Recorder, Refused, busy, gone
 
 
@@ -63,6 +64,31 @@ def test_failing_init_reaches_the_starter_and_leaves_nothing() -> None:
     with pytest.raises(Refused):
         Bad.start()
     assert pykka.ActorRegistry.get_all() == []
+
+
+@pytest.mark.parametrize("why", ["its __init__ fails", "its mailbox is in use"])
+def test_ref_of_an_actor_that_was_never_started_is_dead(why: str) -> None:
+    registry, mailbox, refs = Registry(), QueueMailbox(), []  # type: ignore[var-annotated]
+    watcher, holder = Probe.start(), Recorder.options(mailbox=mailbox).start()
+
+    class Bad(Actor):
+        def __init__(self) -> None:
+            super().__init__()
+            refs.append(self.actor_ref)
+            registry.register("key", self.actor_ref)
+            watcher.watch(self.actor_ref)
+            if why == "its __init__ fails":
+                raise Refused
+
+    options = {} if why == "its __init__ fails" else {"mailbox": mailbox}
+    with pytest.raises((Refused, MailboxInUse)):
+        Bad.options(**options).start()  # type: ignore[arg-type]
+    [ref] = refs
+    assert not ref.is_alive()
+    assert ref.join(LIMIT) == Killed()
+    assert watcher.expect(Down, timeout=LIMIT).ref is ref
+    assert registry.select() == []
+    assert holder.ask("still here", timeout=LIMIT) == "still here"
 
 
 class FailsToStart(Recorder):
