@@ -22,6 +22,7 @@ from beamlens_actors import (
     InvalidOption,
     Killed,
     MailboxFull,
+    QueueMailbox,
     Registry,
     SelfAsk,
     Shutdown,
@@ -439,6 +440,42 @@ def test_a_greenlet_exit_ends_its_actor_only() -> None:
     ref.tell(("raise", GreenletExit()))
     assert repr(ref.join(LIMIT)) == "Crash(exception=GreenletExit())"
     assert other.ask(1, timeout=LIMIT) == 1
+
+
+def test_a_sender_that_is_killed_while_it_waits_for_room_leaves_the_room_to_the_next() -> None:
+    mailbox = QueueMailbox(1, "block", block_timeout=LIMIT)
+    full = Recorder.options(backend="threads", mailbox=mailbox).start()
+    gate = threading.Event()
+    busy(full, gate)
+    full.tell("fills it")
+    first, second = Recorder.start(), Recorder.start()
+    with FakeClock() as fake:
+        first.tell(("do", lambda actor: full.tell("never")))
+        fake.wait_for_waiters(1)
+        sent = second.ask(("do", lambda actor: full.tell("waits")), block=False)
+        fake.wait_for_waiters(2)
+
+        def killed_between() -> None:
+            mailbox._taken += 1
+            with mailbox._room:  # type: ignore[union-attr]
+                mailbox._queue.popleft()
+                mailbox._room.notify()  # type: ignore[union-attr]
+            first._cell.handle.throw(GreenletExit)
+
+        first._cell.backend._hub.call(killed_between)
+        assert sent.get(timeout=None) is None
+    gate.set()
+    assert full.ask("log", timeout=LIMIT)[-1] == "waits"
+
+
+def test_a_wait_that_a_kill_ended_no_longer_counts() -> None:
+    ref = Recorder.start()
+    with FakeClock() as fake:
+        ref.tell(("do", lambda actor: clock.sleep(60)))
+        fake.wait_for_waiters(1)
+        ref.kill()
+        gone(ref)
+        assert fake.waiters() == 0
 
 
 # -- one hub for all -----------------------------------------------------------------------------------------
