@@ -390,6 +390,11 @@ class Cell:
         self.mailbox = QueueMailbox(1)
         self.never_started()
 
+    def cease(self) -> None:
+        """At the end of the process, when nothing of it runs any more: dead without hooks, and no actor is told."""
+        self.bonds.forget()
+        self.finish(Killed())
+
     def lost_in_fork(self) -> None:
         """In a forked child, where its thread does not exist.
 

@@ -132,6 +132,28 @@ def test_the_process_ends_with_actors_alive_and_one_that_waits() -> None:
     assert said == "True"
 
 
+def test_what_runs_at_exit_after_the_hub_finds_its_actors_dead() -> None:
+    said = python(
+        "import atexit, threading, beamlens_actors as b\n"
+        "refs, entered = [], threading.Event()\n"
+        "class A(b.Actor):\n"
+        "    def on_receive(self, message):\n"
+        "        entered.set(); b.offload(threading.Event().wait)\n"
+        "def last():\n"
+        "    print(refs[0].stop(), refs[1].is_alive(), refs[1].join(), refs[1].kill())\n"
+        "    for waits in (questions[0].get, lambda: refs[0].ask(1)):\n"
+        "        try:\n"
+        "            waits()\n"
+        "        except b.ActorDead:\n"
+        "            print('dead')\n"
+        "atexit.register(last)\n"
+        "refs += [A.options(backend='greenlets').start() for _ in range(2)]\n"
+        "questions = [refs[1].ask(1, block=False)]\n"
+        "entered.wait()\n"
+    )
+    assert said.split() == ["False", "False", "Killed()", "False", "dead", "dead"]
+
+
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_in_a_forked_child_the_actors_are_dead_and_new_ones_start() -> None:
     ref = Recorder.start()
