@@ -101,6 +101,15 @@ def test_failed_thread_start_leaves_nothing_behind(monkeypatch: pytest.MonkeyPat
     assert log == []
 
 
+def test_a_signal_handler_may_start_and_kill_while_its_thread_does(gate: threading.Event) -> None:
+    with backend.THREADS._lock:
+        ref = Recorder.start()
+        busy(ref, gate)
+        assert ref.kill()
+        assert len(abandoned()) == 1
+    gate.set()
+
+
 def test_actor_threads_are_told_from_others_and_carry_the_name() -> None:
     ref = Recorder.options(name="worker-7").start()
     thread = ref.ask(("do", lambda actor: threading.current_thread()))
