@@ -34,6 +34,7 @@ from beamlens_actors import (
     set_max_blocking_time,
 )
 from beamlens_actors.backends.greenlets import get_greenlets
+from beamlens_actors.backends.watchdog import Watch
 from beamlens_actors.testing import FakeClock
 from tests.actors.helpers import LIMIT, Recorder, Refused, busy, gone
 
@@ -579,6 +580,32 @@ def test_an_actor_that_blocks_the_hub_is_named_once_with_the_place(warnings: War
     assert len(warnings.texts) == 1
     assert warnings.texts[0].startswith("blocker has kept its thread for over 0.05 s at ")
     assert "threading.py:" in warnings.texts[0] or __file__ in warnings.texts[0]
+
+
+def test_a_turn_that_waited_for_long_and_goes_on_is_not_taken_for_a_block(gate: threading.Event) -> None:
+    entered, back, blocked = threading.Event(), threading.Event(), threading.Event()
+    ref = Recorder.options(name="waiter").start()
+
+    def handler(actor: Actor) -> None:
+        entered.set()
+        offload(gate.wait, LIMIT)
+        back.set()
+        blocked.wait(LIMIT)
+
+    hub, parked = ref._cell.backend._hub, threading.Event()
+    watch = Watch(hub)
+    answer = ref.ask(("do", handler), block=False)
+    assert entered.wait(LIMIT)
+    hub.call(parked.set)
+    assert parked.wait(LIMIT)
+    assert watch.look() is None
+    gate.set()
+    assert back.wait(LIMIT)
+    assert watch.look() is None
+    assert str(watch.look()).startswith("waiter has kept its thread for over 0.5 s at ")
+    assert watch.look() is None
+    blocked.set()
+    assert answer.get(timeout=LIMIT) is None
 
 
 @pytest.mark.parametrize("seconds", [0, -1])
