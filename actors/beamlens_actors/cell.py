@@ -73,6 +73,7 @@ class Cell:
         "_ending",
         "_held",
         "_obeyed",
+        "_overruled",
         "_system",
         "_terminated",
         "_urn",
@@ -118,6 +119,7 @@ class Cell:
         self._ending: ExitReason | None = None
         self._terminated = False
         self._obeyed: object = None
+        self._overruled: object = None
         self._crash: tuple[BaseException, Future[Any] | None] | None = None
         self.bonds = Bonds()
         self._urn: str | None = None
@@ -173,8 +175,13 @@ class Cell:
         self.signal(KILL, token)
         # The loop marks itself busy before it looks at the system lane: one that is not busy is sure to obey.
         if self.current is not None and self._obeyed is not token:
+            self._overruled = token
             self.finish(Killed(), abandoned=True)
         return True
+
+    def came_back(self) -> bool:
+        """Whether an actor that was abandoned has read of its kill since, and ends by itself."""
+        return self._overruled is not None and self._obeyed is self._overruled
 
     def down(self, down: Down) -> None:
         """A monitored actor ended."""

@@ -428,6 +428,42 @@ def test_killing_one_that_waits_unwinds_its_handler_and_terminates_it(
     assert "crashed" not in caplog.text
 
 
+def test_a_kill_that_was_obeyed_after_all_does_not_unwind_on_terminate(gate: threading.Event) -> None:
+    entered, terminates, go_on = threading.Event(), threading.Event(), threading.Event()
+    log: list[Any] = []
+
+    class Tidy(Recorder):
+        def on_terminate(self, reason: ExitReason) -> None:
+            terminates.set()
+            offload(go_on.wait, LIMIT)
+            super().on_terminate(reason)
+
+    class Lock:
+        """Lets the handler come back just when the kill has seen it at work."""
+
+        def __enter__(self) -> None:
+            if not gate.is_set():
+                gate.set()
+                assert terminates.wait(LIMIT)
+            lock.acquire()
+
+        def __exit__(self, *_exc: object) -> None:
+            lock.release()
+
+    ref = Tidy.start(log)
+    ref.tell(("do", lambda actor: (entered.set(), offload(gate.wait, LIMIT))))
+    assert entered.wait(LIMIT)
+    bonds, hub = ref._cell.bonds, ref._cell.backend._hub
+    lock, bonds.lock = bonds.lock, Lock()  # type: ignore[assignment]
+    assert ref.kill()
+    looked = threading.Event()
+    hub.call(looked.set)
+    assert looked.wait(LIMIT)
+    go_on.set()
+    gone(ref)
+    assert log == ["start", ("terminate", Killed())]
+
+
 def test_killing_one_that_waits_in_on_start_fails_its_start(gate: threading.Event) -> None:
     started: list[Any] = []
 

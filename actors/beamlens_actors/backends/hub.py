@@ -280,7 +280,7 @@ class ActorHub:
     def unwind(self, cell: Cell) -> None:
         """In the loop: end what `cell`, which was killed, waits for, if it waits."""
         worker = cell.handle
-        if worker is not None and worker is not getcurrent():
+        if worker is not None and worker is not getcurrent() and not cell.came_back():
             worker.throw(GreenletExit)
 
 
