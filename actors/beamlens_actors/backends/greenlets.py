@@ -85,7 +85,7 @@ class Greenlets:
         return fn() if hub is None else hub.offload(fn)
 
     def stop(self) -> None:
-        """At the end of the process. Whoever comes later, in a function for the exit say, must not wait for its actors."""
+        """At the end of the process. What else runs at exit must not wait for its actors, so they are dead then."""
         with self._lock:
             hub, self._hub = self._hub, None
         if hub is not None:
