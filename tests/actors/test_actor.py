@@ -68,7 +68,7 @@ def test_failing_init_reaches_the_starter_and_leaves_nothing() -> None:
 
 @pytest.mark.parametrize("why", ["its __init__ fails", "its mailbox is in use"])
 def test_ref_of_an_actor_that_was_never_started_is_dead(why: str) -> None:
-    registry, mailbox, refs = Registry(), QueueMailbox(), []  # type: ignore[var-annotated]
+    registry, mailbox, refs = Registry(), QueueMailbox(), []
     watcher, holder = Probe.start(), Recorder.options(mailbox=mailbox).start()
 
     class Bad(Actor):

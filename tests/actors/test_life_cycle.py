@@ -155,7 +155,7 @@ class LifeCycle(RuleBasedStateMachine):
         waiting = [future for _, future in model.backlog if future is not None]
         model.backlog.clear()
         for future in waiting:
-            self.fails_as_dead(model, lambda future=future: future.get(timeout=LIMIT))  # type: ignore[misc]
+            self.fails_as_dead(model, lambda future=future: future.get(timeout=LIMIT))
 
     def fails_as_dead(self, model: Model, call: Any) -> None:
         with pytest.raises(ActorDead) as caught:
@@ -460,7 +460,7 @@ def ends(ref: Any) -> int:
 
 def test_every_life_is_as_the_model_says(backend: str) -> None:
     run_state_machine_as_test(
-        lambda: LifeCycle(backend),
+        lambda: LifeCycle(backend),  # type: ignore[arg-type]
         settings=settings(
             max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
         ),

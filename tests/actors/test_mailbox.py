@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -147,7 +148,7 @@ def test_what_a_finaliser_sends_while_another_message_is_put_is_kept(monkeypatch
 
         return call
 
-    for module, name in ((mailboxes, "deque"), (mailboxes.itertools, "repeat")):
+    for module, name in ((mailboxes, "deque"), (itertools, "repeat")):
         monkeypatch.setattr(module, name, interrupted(getattr(module, name)))
         mailbox.put(("own", None), waker)
         with pytest.raises(MailboxFull):

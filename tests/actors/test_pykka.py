@@ -44,7 +44,7 @@ def test_actors_may_start_and_end_while_pykkas_registry_is_walked() -> None:
         pass
 
     refs = [Recorder.start() for _ in range(3)]
-    assert pykka.ActorRegistry.get_by_class(Ours) == refs  # type: ignore[type-var]
+    assert pykka.ActorRegistry.get_by_class(Ours) == refs  # type: ignore[type-var, comparison-overlap]
 
 
 def test_broadcast_and_stop_all_reach_ours() -> None:

@@ -397,8 +397,8 @@ def test_traffic_through_crashes_stops_kills_and_restarts_on_both_backends_at_on
     end.start()
     try:
         run_all(
-            *(lambda n=n: talk(town, n, random.Random(seed + n)) for n in range(6)),  # type: ignore[misc]
-            *(lambda n=n: disturb(town, random.Random(seed - n)) for n in range(1, 3)),  # type: ignore[misc]
+            *(lambda n=n: talk(town, n, random.Random(seed + n)) for n in range(6)),
+            *(lambda n=n: disturb(town, random.Random(seed - n)) for n in range(1, 3)),
         )
     finally:
         town.over.set()
@@ -416,7 +416,7 @@ def test_traffic_through_crashes_stops_kills_and_restarts_on_both_backends_at_on
     assert town.ended == Counter(map(id, refs))
     assert (town.registry.select(), town.registry._by_ref) == ([], {})
     town.probe.stop()
-    assert pykka.ActorRegistry.get_all() == abandoned() == []
+    assert (pykka.ActorRegistry.get_all(), abandoned()) == ([], [])
     threads, greenlets = (get_backend(name) for name in BACKENDS)
     assert threads._cells == threads._slots == threads._abandoned == greenlets._cells == {}  # type: ignore[attr-defined]
     left = [thread.name for thread in set(threading.enumerate()) - before if thread is not end]
