@@ -1,5 +1,6 @@
 """Longer runs, each in a virtual environment of its own."""
 
+import os
 import shutil
 
 import nox
@@ -15,6 +16,16 @@ def tests(session: nox.Session) -> None:
         session.skip(f"python{session.python} is not installed")
     session.install("-e", ".[test]")
     session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session(python=PYTHONS)
+def stress(session: nox.Session) -> None:
+    """Actors under traffic that crash, end and are replaced; a minute on every CPython that is installed."""
+    if isinstance(session.python, str) and shutil.which(f"python{session.python}") is None:
+        session.skip(f"python{session.python} is not installed")
+    session.install("-e", ".[test]")
+    env = {"BEAMLENS_STRESS_SECONDS": os.environ.get("BEAMLENS_STRESS_SECONDS", "60")}
+    session.run("python", "-m", "pytest", "tests/actors/test_stress.py", *session.posargs, env=env)
 
 
 @nox.session

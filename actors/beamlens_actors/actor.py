@@ -251,7 +251,11 @@ class Launcher(Generic[A]):
         cell = self._make_cell()
         actor = self._make_actor(cell, args, kwargs)
         ref = actor.actor_ref
-        cell.mailbox.bind(cell.waker)
+        try:
+            cell.mailbox.bind(cell.waker)
+        except BaseException:
+            cell.never_bound()
+            raise
         try:
             # Only now, so that it can already use the ref and give it to others, as with Pykka.
             cell.maker = context.who()

@@ -97,6 +97,11 @@ class Bonds:
         for cleanup in cleanups:
             _guarded(cleanup)
 
+    def forget(self) -> None:
+        """Tell nobody."""
+        with self.lock:
+            self._watchers, self._links, self._callbacks = {}, {}, {}
+
     def notify(self, ref: ActorRef[Any], reason: ExitReason) -> None:
         """Tell everybody; after `clean_up`."""
         if not (self._watchers or self._links or self._callbacks or self.monitored):

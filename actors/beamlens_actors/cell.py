@@ -19,6 +19,7 @@ from beamlens_actors import context, pykka_registry
 from beamlens_actors.bonds import Bonds
 from beamlens_actors.errors import ActorDead, AskTimeout, ReplyError, SelfAsk, StartTimeout
 from beamlens_actors.future import Future
+from beamlens_actors.mailbox import QueueMailbox
 from beamlens_actors.messages import Down, Envelope, Exit
 from beamlens_actors.reasons import Crash, ExitReason, Killed, Normal
 
@@ -72,6 +73,7 @@ class Cell:
         "_ending",
         "_held",
         "_obeyed",
+        "_overruled",
         "_system",
         "_terminated",
         "_urn",
@@ -120,6 +122,7 @@ class Cell:
         self._ending: ExitReason | None = None
         self._terminated = False
         self._obeyed: object = None
+        self._overruled: object = None
         self._crash: tuple[BaseException, Future[Any] | None] | None = None
         self.bonds = Bonds()
         self._urn: str | None = None
@@ -177,8 +180,13 @@ class Cell:
         self.signal(KILL, token)
         # The loop marks itself busy before it looks at the system lane: one that is not busy is sure to obey.
         if self.current is not None and self._obeyed is not token:
+            self._overruled = token
             self.finish(Killed(), abandoned=True)
         return True
+
+    def came_back(self) -> bool:
+        """Whether an actor that was abandoned has read of its kill since, and ends by itself."""
+        return self._overruled is not None and self._obeyed is self._overruled
 
     def down(self, down: Down) -> None:
         """A monitored actor ended."""
@@ -349,10 +357,10 @@ class Cell:
         with self.bonds.lock:
             if self.reason is not None:
                 return
+            # All at once: should this be a kill, the actor's own thread may be through a moment later.
             self.reason = reason
             self.bonds.close()
-            current = self.current
-        ref = self.ref
+            current, ref = self.current, self.ref
         left = self._close_mailbox()
         pykka_registry.discard(ref)
         self.bonds.clean_up()
@@ -387,9 +395,20 @@ class Cell:
 
     def never_started(self) -> None:
         """It could not be made or started: gone, without hooks, leaving nothing behind."""
+        self.handle = None
         self.finish(Killed())
         pykka_registry.discard(self.ref)  # killed before, it may have been entered since
         del self.actor, self.ref
+
+    def never_bound(self) -> None:
+        """As `never_started`; its mailbox may be another's, and stays as it is."""
+        self.mailbox = QueueMailbox(1)
+        self.never_started()
+
+    def cease(self) -> None:
+        """At the end of the process, when nothing of it runs any more: dead without hooks, and no actor is told."""
+        self.bonds.forget()
+        self.finish(Killed())
 
     def lost_in_fork(self) -> None:
         """In a forked child, where its thread does not exist.

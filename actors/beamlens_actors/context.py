@@ -51,7 +51,8 @@ def current_cell() -> Cell | None:
 def current_actor() -> ActorRef[Any] | None:
     """The ref of the actor whose code is running, or `None` on a plain thread."""
     cell = current_cell()
-    return None if cell is None else cell.ref
+    # What an actor offloaded may outlive it.
+    return getattr(cell, "ref", None)
 
 
 def who() -> object:

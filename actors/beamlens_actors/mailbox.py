@@ -175,48 +175,54 @@ class QueueMailbox:
         with self._lock:
             if self._waker is not None:
                 raise MailboxInUse("this mailbox belongs to an actor that is alive")
-            self._drain()  # what came too late for the last owner
-            self._permits = iter(())
+            # Its own ones: what comes too late for the last owner goes to where nobody looks.
+            self._permits, self._queue = iter(()), _NEVER_USED
             self._granted = self._taken = 0
             self._waker = waker
 
     def put(self, envelope: Envelope, waker: Waker) -> Envelope | None:
         """See `Mailbox.put`."""
+        # Both before the owner is looked at: they are its own then, and never those of the next one.
+        permits, queue = self._permits, self._queue
         if self._waker is not waker:
             raise MailboxClosed
-        dropped = None
         try:
-            next(self._permits)
+            next(permits)
         except StopIteration:
-            dropped = self._permit(envelope, waker)
-            if dropped is envelope:
-                return envelope
-        self._queue.append(envelope)
+            return self._put_slowly(envelope, waker)
+        queue.append(envelope)
         if waker.sleeping:
             waker.wake()
         # Whoever closed it meanwhile may have looked through the queue before.
-        if self._waker is not waker and any(one is envelope for one in list(self._queue)):
-            if dropped is not None and dropped[1] is not None:
-                dropped[1].fail(MailboxFull("dropped for a newer message"))
+        if self._waker is not waker and any(one is envelope for one in list(queue)):
             raise MailboxClosed
-        return dropped
+        return None
 
-    def _permit(self, envelope: Envelope, waker: Waker) -> Envelope | None:
-        """Get a permit the slow way; returns what was dropped for it, which may be the envelope itself."""
+    def _put_slowly(self, envelope: Envelope, waker: Waker) -> Envelope | None:
         with self._lock:
             if self._waker is not waker:
                 raise MailboxClosed
-            if self._grant():
-                return None
-            if self._overflow == "drop_newest":
-                self._dropped += 1
+            dropped = self._permit(envelope, waker)
+            if dropped is envelope:
                 return envelope
-            if self._overflow == "drop_oldest":
-                return self._drop_oldest(envelope)
-            if self._room is None:
-                self._refuse()
-            else:
-                self._wait_for_room(self._room, waker)
+            self._queue.append(envelope)
+        if waker.sleeping:
+            waker.wake()
+        return dropped
+
+    def _permit(self, envelope: Envelope, waker: Waker) -> Envelope | None:
+        """Get a permit under the lock; returns what was dropped for it, which may be the envelope itself."""
+        if self._grant():
+            return None
+        if self._overflow == "drop_newest":
+            self._dropped += 1
+            return envelope
+        if self._overflow == "drop_oldest":
+            return self._drop_oldest(envelope)
+        if self._room is None:
+            self._refuse()
+        else:
+            self._wait_for_room(self._room, waker)
         return None
 
     def _grant(self) -> bool:
@@ -224,14 +230,17 @@ class QueueMailbox:
         # Another sender may have had some granted meanwhile.
         if next(self._permits, _NONE_LEFT) is not _NONE_LEFT:
             return True
-        room = self._capacity - max(self._granted - self._taken, len(self._queue))
+        granted = self._granted
+        queue = deque() if self._queue is _NEVER_USED else self._queue
+        room = self._capacity - max(granted - self._taken, len(queue))
         if room <= 0:
             return False
-        if self._queue is _NEVER_USED:
-            self._queue = deque()
         batch = min(room, _BATCH)
-        self._granted += batch
-        self._permits = itertools.repeat(None, batch - 1)
+        permits = itertools.repeat(None, batch - 1)
+        if self._granted != granted:
+            return self._grant()  # a finaliser, which may run wherever something is made, has sent meanwhile
+        # In this order: who finds permits finds the queue that belongs to them.
+        self._granted, self._queue, self._permits = granted + batch, queue, permits
         return True
 
     def _drop_oldest(self, envelope: Envelope) -> Envelope:

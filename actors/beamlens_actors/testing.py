@@ -167,8 +167,10 @@ class FakeClock:
             return token.acquire(False)
         waiter = _Waiter(lambda: clock.release(token))
         self._push(self._now + timeout, waiter)
-        token.acquire()
-        self._pop(waiter)
+        try:
+            token.acquire()
+        finally:
+            self._pop(waiter)
         return not waiter.fired
 
     def wait(self, event: threading.Event, timeout: float | None) -> bool:
@@ -196,11 +198,13 @@ class FakeClock:
         if is_set is not None and is_set():
             return True
         self._push(self._now + timeout, waiter)
-        while not waiter.fired:
-            condition.wait()
-            if is_set is None or is_set():
-                break
-        self._pop(waiter)
+        try:
+            while not waiter.fired:
+                condition.wait()
+                if is_set is None or is_set():
+                    break
+        finally:
+            self._pop(waiter)
         return not waiter.fired
 
 

@@ -70,7 +70,8 @@ class TimerThread:
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Timer]] = []
         self._order = itertools.count()
-        self._changed = threading.Condition(threading.Lock())
+        # Re-entrant: a signal handler or finaliser may come here while its thread is inside.
+        self._changed = threading.Condition(threading.RLock())
         self._running = False
         self._sweep_at = self._SWEEP_AT
 

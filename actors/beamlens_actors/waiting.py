@@ -53,14 +53,17 @@ class Condition:
         token = context.make_token()
         self._tokens.append(token)
         held = self._lock._release_save()
+        through = False
         try:
             clock.acquire(token, timeout)
+            through = True
         finally:
             self._lock._acquire_restore(held)
             try:
                 self._tokens.remove(token)
-            except ValueError:
-                pass  # whoever woke it took it
+            except ValueError:  # whoever woke it took it
+                if not through:
+                    self.notify()  # it was interrupted, killed say, and will not look
 
     def notify(self) -> None:
         """Let one waiter look again; the caller holds the lock."""

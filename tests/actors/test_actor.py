@@ -13,6 +13,7 @@ from beamlens_actors import (
     ActorDead,
     AlreadyRegistered,
     Crash,
+    Down,
     ExitReason,
     InvalidOption,
     Killed,
@@ -24,9 +25,10 @@ from beamlens_actors import (
     StartTimeout,
     UnknownBackend,
     current_actor,
+    offload,
     set_default_backend,
 )
-from beamlens_actors.testing import FakeClock
+from beamlens_actors.testing import FakeClock, Probe
 from tests.actors.helpers import LIMIT, Recorder, Refused, busy, gone
 
 
@@ -62,6 +64,43 @@ def test_failing_init_reaches_the_starter_and_leaves_nothing() -> None:
     with pytest.raises(Refused):
         Bad.start()
     assert pykka.ActorRegistry.get_all() == []
+
+
+def test_ref_of_an_actor_whose_init_failed_is_dead() -> None:
+    registry, refs = Registry(), []
+    watcher = Probe.start()
+
+    class Bad(Actor):
+        def __init__(self) -> None:
+            super().__init__()
+            refs.append(self.actor_ref)
+            registry.register("key", self.actor_ref)
+            watcher.watch(self.actor_ref)
+            raise Refused
+
+    with pytest.raises(Refused):
+        Bad.start()
+    [ref] = refs
+    assert not ref.is_alive()
+    assert ref.join(LIMIT) == Killed()
+    assert watcher.expect(Down, timeout=LIMIT).ref is ref
+    assert registry.select() == []
+
+
+def test_a_mailbox_in_use_is_refused_before_init_and_its_owner_lives_on() -> None:
+    mailbox, made = QueueMailbox(), []
+    holder = Recorder.options(mailbox=mailbox).start()
+
+    class Second(Actor):
+        def __init__(self) -> None:
+            super().__init__()
+            made.append(self)
+
+    with pytest.raises(MailboxInUse):
+        Second.options(mailbox=mailbox).start()
+    assert made == []
+    assert pykka.ActorRegistry.get_all() == [holder]
+    assert holder.ask("still here", timeout=LIMIT) == "still here"
 
 
 class FailsToStart(Recorder):
@@ -301,6 +340,37 @@ def test_kill_during_a_hung_on_terminate_reports_killed(gate: threading.Event) -
     assert ref.join(0) == Killed()
     gate.set()
     assert log == ["start", "on_stop", ("terminate", Shutdown())]
+
+
+def test_kill_of_an_actor_that_is_through_at_that_moment_tells_everybody(gate: threading.Event) -> None:
+    class Lock:
+        """Lets the actor end between the two halves of the kill."""
+
+        def __enter__(self) -> None:
+            lock.acquire()
+
+        def __exit__(self, *_exc: object) -> None:
+            lock.release()
+            if not gate.is_set() and not ref.is_alive():
+                gate.set()
+                gone(ref)
+
+    entered, told = threading.Event(), []
+
+    class EndsSlowly(Recorder):
+        def on_terminate(self, reason: ExitReason) -> None:
+            entered.set()
+            offload(gate.wait, LIMIT)
+
+    ref = EndsSlowly.start()
+    ref.add_exit_callback(lambda ref, reason: told.append((ref, reason)))
+    ref.stop(block=False)
+    assert entered.wait(LIMIT)
+    bonds = ref._cell.bonds
+    lock, bonds.lock = bonds.lock, Lock()  # type: ignore[assignment]
+    assert ref.kill()
+    assert told == [(ref, Killed())]
+    assert ref.join(LIMIT) == Killed()
 
 
 def test_current_actor_is_the_ref_inside_and_none_outside() -> None:

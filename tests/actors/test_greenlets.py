@@ -11,7 +11,7 @@ from typing import Any
 
 import gevent
 import pytest
-from greenlet import GreenletExit
+from greenlet import GreenletExit, greenlet
 
 from beamlens_actors import (
     Actor,
@@ -22,8 +22,10 @@ from beamlens_actors import (
     InvalidOption,
     Killed,
     MailboxFull,
+    QueueMailbox,
     Registry,
     SelfAsk,
+    Shutdown,
     clock,
     current_actor,
     is_actor_thread,
@@ -32,8 +34,9 @@ from beamlens_actors import (
     set_max_blocking_time,
 )
 from beamlens_actors.backends.greenlets import get_greenlets
+from beamlens_actors.backends.watchdog import Watch
 from beamlens_actors.testing import FakeClock
-from tests.actors.helpers import LIMIT, Recorder, busy, gone
+from tests.actors.helpers import LIMIT, Recorder, Refused, busy, gone
 
 pytestmark = pytest.mark.backend("greenlets")
 
@@ -130,6 +133,28 @@ def test_the_process_ends_with_actors_alive_and_one_that_waits() -> None:
     assert said == "True"
 
 
+def test_what_runs_at_exit_after_the_hub_finds_its_actors_dead() -> None:
+    said = python(
+        "import atexit, threading, beamlens_actors as b\n"
+        "refs, entered = [], threading.Event()\n"
+        "class A(b.Actor):\n"
+        "    def on_receive(self, message):\n"
+        "        entered.set(); b.offload(threading.Event().wait)\n"
+        "def last():\n"
+        "    print(refs[0].stop(), refs[1].is_alive(), refs[1].join(), refs[1].kill())\n"
+        "    for waits in (questions[0].get, lambda: refs[0].ask(1)):\n"
+        "        try:\n"
+        "            waits()\n"
+        "        except b.ActorDead:\n"
+        "            print('dead')\n"
+        "atexit.register(last)\n"
+        "refs += [A.options(backend='greenlets').start() for _ in range(2)]\n"
+        "questions = [refs[1].ask(1, block=False)]\n"
+        "entered.wait()\n"
+    )
+    assert said.split() == ["False", "False", "Killed()", "False", "dead", "dead"]
+
+
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_in_a_forked_child_the_actors_are_dead_and_new_ones_start() -> None:
     ref = Recorder.start()
@@ -152,6 +177,23 @@ def test_in_a_forked_child_the_actors_are_dead_and_new_ones_start() -> None:
     os.waitpid(pid, 0)
     gate.set()
     assert ref.ask(1, timeout=LIMIT) == 1
+
+
+def test_what_is_sent_to_an_actor_before_it_starts_waits_for_its_start() -> None:
+    class Hasty(Recorder):
+        def __init__(self, log: list[Any]) -> None:
+            super().__init__(log)
+            self.stop(Shutdown("early"))
+            looked = threading.Event()
+            hub.call(looked.set)
+            assert looked.wait(LIMIT)
+
+    other = Recorder.start()
+    hub = other._cell.backend._hub
+    log: list[Any] = []
+    assert Hasty.start(log).join(LIMIT) == Shutdown("early")
+    assert log == ["start", "on_stop", ("terminate", Shutdown("early"))]
+    assert other.ask(1, timeout=LIMIT) == 1
 
 
 # -- waiting -------------------------------------------------------------------------------------------------
@@ -282,6 +324,34 @@ def test_what_gevent_wakes_goes_on_where_it_was() -> None:
     assert [answer.get(timeout=LIMIT) for answer in answers] == [True] * 20
 
 
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), Refused()])
+def test_an_error_in_a_greenlet_that_a_handler_spawned_leaves_the_hub_alone(error: BaseException) -> None:
+    def fail() -> None:
+        raise error
+
+    ref, other = Recorder.start(), Recorder.start()
+    ref.tell(("do", lambda actor: gevent.spawn(fail)))
+    assert other.ask(1, timeout=LIMIT) == 1
+    assert do(ref, lambda actor: gevent.sleep(0.001), timeout=LIMIT) is None
+    assert other._cell.backend._hub.thread.is_alive()
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), Refused()])
+def test_an_error_in_a_bare_greenlet_that_waited_leaves_the_hub_alone(
+    error: BaseException, gate: threading.Event
+) -> None:
+    ref, slow = Recorder.start(), Recorder.options(backend="threads").start()
+
+    def fail() -> None:
+        slow.ask(("wait", gate, gate), timeout=LIMIT)
+        raise error
+
+    ref.tell(("do", lambda actor: greenlet(fail, gevent.get_hub()).switch()))
+    assert gate.wait(LIMIT)
+    assert slow.ask(1, timeout=LIMIT) == 1
+    assert Recorder.start().ask(1, timeout=LIMIT) == 1
+
+
 # -- offload -------------------------------------------------------------------------------------------------
 
 
@@ -311,6 +381,29 @@ def test_offload_raises_what_the_call_raises_and_knows_who_would_wait_for_itself
         do(ref, lambda actor: offload(lambda: 1 / 0), timeout=LIMIT)
 
 
+def test_an_offloaded_call_that_outlives_its_actor_belongs_to_nobody(gate: threading.Event) -> None:
+    ref, other = Recorder.start(), Recorder.start()
+    entered, came = threading.Event(), threading.Event()
+    seen: list[Any] = []
+
+    def late() -> None:
+        entered.set()
+        gate.wait(LIMIT)
+        try:
+            seen.append(current_actor())
+            other.exit(Shutdown())
+        finally:
+            came.set()
+
+    ref.tell(("do", lambda actor: offload(late)))
+    assert entered.wait(LIMIT)
+    ref.kill()
+    gone(ref)
+    gate.set()
+    assert came.wait(LIMIT)
+    assert (seen, other.join(LIMIT)) == ([None], Shutdown())
+
+
 # -- ending --------------------------------------------------------------------------------------------------
 
 
@@ -333,6 +426,42 @@ def test_killing_one_that_waits_unwinds_its_handler_and_terminates_it(
     gone(ref)
     assert log == ["start", "unwound", ("terminate", Killed())]
     assert "crashed" not in caplog.text
+
+
+def test_a_kill_that_was_obeyed_after_all_does_not_unwind_on_terminate(gate: threading.Event) -> None:
+    entered, terminates, go_on = threading.Event(), threading.Event(), threading.Event()
+    log: list[Any] = []
+
+    class Tidy(Recorder):
+        def on_terminate(self, reason: ExitReason) -> None:
+            terminates.set()
+            offload(go_on.wait, LIMIT)
+            super().on_terminate(reason)
+
+    class Lock:
+        """Lets the handler come back just when the kill has seen it at work."""
+
+        def __enter__(self) -> None:
+            if not gate.is_set():
+                gate.set()
+                assert terminates.wait(LIMIT)
+            lock.acquire()
+
+        def __exit__(self, *_exc: object) -> None:
+            lock.release()
+
+    ref = Tidy.start(log)
+    ref.tell(("do", lambda actor: offload(lambda: entered.set() or gate.wait(LIMIT))))  # type: ignore[func-returns-value]
+    assert entered.wait(LIMIT)
+    bonds, hub = ref._cell.bonds, ref._cell.backend._hub
+    lock, bonds.lock = bonds.lock, Lock()  # type: ignore[assignment]
+    assert ref.kill()
+    looked = threading.Event()
+    hub.call(looked.set)
+    assert looked.wait(LIMIT)
+    go_on.set()
+    gone(ref)
+    assert log == ["start", ("terminate", Killed())]
 
 
 def test_killing_one_that_waits_in_on_start_fails_its_start(gate: threading.Event) -> None:
@@ -370,6 +499,42 @@ def test_a_greenlet_exit_ends_its_actor_only() -> None:
     ref.tell(("raise", GreenletExit()))
     assert repr(ref.join(LIMIT)) == "Crash(exception=GreenletExit())"
     assert other.ask(1, timeout=LIMIT) == 1
+
+
+def test_a_sender_that_is_killed_while_it_waits_for_room_leaves_the_room_to_the_next() -> None:
+    mailbox = QueueMailbox(1, "block", block_timeout=LIMIT)
+    full = Recorder.options(backend="threads", mailbox=mailbox).start()
+    gate = threading.Event()
+    busy(full, gate)
+    full.tell("fills it")
+    first, second = Recorder.start(), Recorder.start()
+    with FakeClock() as fake:
+        first.tell(("do", lambda actor: full.tell("never")))
+        fake.wait_for_waiters(1)
+        sent = second.ask(("do", lambda actor: full.tell("waits")), block=False)
+        fake.wait_for_waiters(2)
+
+        def killed_between() -> None:
+            mailbox._taken += 1
+            with mailbox._room:  # type: ignore[union-attr]
+                mailbox._queue.popleft()
+                mailbox._room.notify()  # type: ignore[union-attr]
+            first._cell.handle.throw(GreenletExit)
+
+        first._cell.backend._hub.call(killed_between)
+        assert sent.get(timeout=None) is None
+    gate.set()
+    assert full.ask("log", timeout=LIMIT)[-1] == "waits"
+
+
+def test_a_wait_that_a_kill_ended_no_longer_counts() -> None:
+    ref = Recorder.start()
+    with FakeClock() as fake:
+        ref.tell(("do", lambda actor: clock.sleep(60)))
+        fake.wait_for_waiters(1)
+        ref.kill()
+        gone(ref)
+        assert fake.waiters() == 0
 
 
 # -- one hub for all -----------------------------------------------------------------------------------------
@@ -451,6 +616,32 @@ def test_an_actor_that_blocks_the_hub_is_named_once_with_the_place(warnings: War
     assert len(warnings.texts) == 1
     assert warnings.texts[0].startswith("blocker has kept its thread for over 0.05 s at ")
     assert "threading.py:" in warnings.texts[0] or __file__ in warnings.texts[0]
+
+
+def test_a_turn_that_waited_for_long_and_goes_on_is_not_taken_for_a_block(gate: threading.Event) -> None:
+    entered, back, blocked = threading.Event(), threading.Event(), threading.Event()
+    ref = Recorder.options(name="waiter").start()
+
+    def handler(actor: Actor) -> None:
+        entered.set()
+        offload(gate.wait, LIMIT)
+        back.set()
+        blocked.wait(LIMIT)
+
+    hub, parked = ref._cell.backend._hub, threading.Event()
+    watch = Watch(hub)
+    answer = ref.ask(("do", handler), block=False)
+    assert entered.wait(LIMIT)
+    hub.call(parked.set)
+    assert parked.wait(LIMIT)
+    assert watch.look() is None
+    gate.set()
+    assert back.wait(LIMIT)
+    assert watch.look() is None
+    assert str(watch.look()).startswith("waiter has kept its thread for over 0.5 s at ")
+    assert watch.look() is None
+    blocked.set()
+    assert answer.get(timeout=LIMIT) is None
 
 
 @pytest.mark.parametrize("seconds", [0, -1])

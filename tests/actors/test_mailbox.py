@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from collections import deque
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -21,8 +22,12 @@ from beamlens_actors import (
     QueueMailbox,
     Waker,
 )
+from beamlens_actors import mailbox as mailboxes
 from beamlens_actors.testing import FakeClock
 from tests.actors.helpers import LIMIT, Recorder, busy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class CountingWaker:
@@ -107,6 +112,48 @@ class MailboxMachine(RuleBasedStateMachine):
 
 TestMailboxMachine = MailboxMachine.TestCase
 TestMailboxMachine.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+@pytest.mark.parametrize("overflow", ["reject", "drop_oldest", "drop_newest", "block"])
+@pytest.mark.parametrize("permits", [0, 1])
+def test_what_comes_too_late_for_its_actor_never_reaches_the_next_one(overflow: Any, permits: int) -> None:
+    mailbox = QueueMailbox(2, overflow, block_timeout=0)
+    first, second = CountingWaker(), CountingWaker()
+    mailbox.bind(first)
+    mailbox.put(("early", None), first)
+
+    def changes_hands() -> Iterator[None]:
+        assert mailbox.close(first) == [("early", None)]
+        mailbox.bind(second)
+        yield from [None] * permits
+
+    mailbox._permits = changes_hands()
+    with pytest.raises(MailboxClosed):
+        mailbox.put(("late", None), first)
+    assert mailbox.stats().size == 0
+    for number in range(2):
+        mailbox.put((number, None), second)
+    assert [mailbox.get(), mailbox.get(), mailbox.get()] == [(0, None), (1, None), None]
+
+
+def test_what_a_finaliser_sends_while_another_message_is_put_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    mailbox, waker = QueueMailbox(2), CountingWaker()
+    mailbox.bind(waker)
+
+    def interrupted(make: Any) -> Any:
+        def call(*args: Any) -> Any:
+            monkeypatch.undo()
+            mailbox.put(("finaliser's", None), waker)
+            return make(*args)
+
+        return call
+
+    for module, name in ((mailboxes, "deque"), (itertools, "repeat")):
+        monkeypatch.setattr(module, name, interrupted(getattr(module, name)))
+        mailbox.put(("own", None), waker)
+        with pytest.raises(MailboxFull):
+            mailbox.put(("one too many", None), waker)
+        assert [mailbox.get(), mailbox.get(), mailbox.get()] == [("finaliser's", None), ("own", None), None]
 
 
 def test_block_waits_for_room_and_keeps_the_message(gate: threading.Event) -> None:

@@ -38,6 +38,20 @@ def test_pykkas_registry_sees_ours_beside_stock_actors_in_order() -> None:
     assert pykka.ActorRegistry.get_all() == []
 
 
+def test_actors_may_start_and_end_while_pykkas_registry_is_walked() -> None:
+    class Churns(type):
+        def __subclasscheck__(cls, other: type) -> bool:
+            Recorder.start().stop()
+            Recorder.start()
+            return other is Recorder
+
+    class Ours(metaclass=Churns):
+        pass
+
+    refs = [Recorder.start() for _ in range(3)]
+    assert pykka.ActorRegistry.get_by_class(Ours) == refs  # type: ignore[type-var, comparison-overlap]
+
+
 def test_broadcast_and_stop_all_reach_ours() -> None:
     log: list[object] = []
     ref = Recorder.start(log)

@@ -13,6 +13,7 @@ import pytest
 from beamlens_actors import (
     ActorLimit,
     InvalidOption,
+    Killed,
     Registry,
     abandoned,
     is_actor_thread,
@@ -87,15 +88,26 @@ def test_failed_thread_start_leaves_nothing_behind(monkeypatch: pytest.MonkeyPat
     def no_more(self: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    registry, log = Registry(), []  # type: ignore[var-annotated]
+    registry, log, refs = Registry(), [], []  # type: ignore[var-annotated]
+    registry.subscribe(lambda event: refs.append(event.entry.ref))
     monkeypatch.setattr(threading.Thread, "start", no_more)
     with pytest.raises(ActorLimit, match="can't start new thread"):
         Recorder.options(register=(registry, "key")).start(log)
     monkeypatch.undo()
+    assert refs[0].join(LIMIT) == Killed()
     assert pykka.ActorRegistry.get_all() == []
     assert registry.select() == []
     assert backend.THREADS._cells == backend.THREADS._slots == {}
     assert log == []
+
+
+def test_a_signal_handler_may_start_and_kill_while_its_thread_does(gate: threading.Event) -> None:
+    with backend.THREADS._lock:
+        ref = Recorder.start()
+        busy(ref, gate)
+        assert ref.kill()
+        assert len(abandoned()) == 1
+    gate.set()
 
 
 def test_actor_threads_are_told_from_others_and_carry_the_name() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from beamlens_actors import clock, is_actor_thread, send_after
+from beamlens_actors import clock, is_actor_thread, send_after, timers
 from beamlens_actors.testing import FakeClock, Probe
 from tests.actors.helpers import LIMIT, Recorder, busy
 
@@ -107,3 +107,10 @@ def test_cancelled_timers_do_not_pile_up() -> None:
     for _ in range(5000):
         clock.call_later(3600, print).cancel()
     assert len(timers._thread._heap) < 3000
+
+
+def test_a_signal_handler_may_set_a_timer_while_its_thread_does() -> None:
+    fired = threading.Event()
+    with timers._thread._changed:
+        clock.call_later(0, fired.set)
+    assert fired.wait(LIMIT)

@@ -85,11 +85,14 @@ class Greenlets:
         return fn() if hub is None else hub.offload(fn)
 
     def stop(self) -> None:
-        """At the end of the process."""
+        """At the end of the process. What else runs at exit must not wait for its actors, so they are dead then."""
         with self._lock:
             hub, self._hub = self._hub, None
         if hub is not None:
             hub.stop(_EXIT_SECONDS)
+            for cell in list(self._cells):
+                cell.cease()
+            self._cells.clear()
 
     def lost_in_fork(self) -> None:
         """In a forked child: the hub's thread is the parent's, so the actors are dead."""

@@ -144,7 +144,10 @@ class ActorHub:
         context.local.hub = self
         self._started.set()
         while not self._stopping:
-            self.greenlet.switch()
+            try:
+                self.greenlet.switch()
+            except BaseException:  # gevent hands it a SystemExit or KeyboardInterrupt of any greenlet
+                logger.exception("a greenlet that an actor made failed; the hub goes on")
         context.local.hub = None
         self._async.close()
         self.greenlet.destroy(destroy_loop=True)
@@ -194,6 +197,15 @@ class ActorHub:
 
     def _drain(self) -> None:
         """Let all that is ready have its turn, then the loop again."""
+        try:
+            self._serve()
+        except GreenletExit:  # the end of the process
+            raise
+        except BaseException:  # of a bare greenlet whose parent is the loop
+            logger.exception("a greenlet that an actor made failed; the hub goes on")
+            self.rouse()
+
+    def _serve(self) -> None:
         self._until = time.monotonic() + _SECONDS
         while True:
             if self._stopping:
@@ -280,7 +292,7 @@ class ActorHub:
     def unwind(self, cell: Cell) -> None:
         """In the loop: end what `cell`, which was killed, waits for, if it waits."""
         worker = cell.handle
-        if worker is not None and worker is not getcurrent():
+        if worker is not None and worker is not getcurrent() and not cell.came_back():
             worker.throw(GreenletExit)
 
 

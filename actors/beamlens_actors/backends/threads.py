@@ -124,7 +124,8 @@ class Threads:
     unwinds_with = ()
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Re-entrant: a signal handler or finaliser may come here while its thread is inside.
+        self._lock = threading.RLock()
         self._cells: dict[Cell, None] = {}
         self._slots: dict[Cell, None] = {}
         self._abandoned: dict[Cell, None] = {}
@@ -210,7 +211,7 @@ class Threads:
         """In a forked child: no thread of the parent's runs here, so their actors are dead."""
         cells = list(self._cells)
         self._cells, self._slots, self._abandoned = {}, {}, {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         _idents.clear()
         context.local.cell = None
         lose_in_fork(cells)

@@ -51,20 +51,44 @@ def start(hub: ActorHub) -> None:
 
 def _watch(hub: ActorHub) -> None:
     # On real time, whatever clock is installed: it is about the thread.
-    seen = reported = -1
+    watch = Watch(hub)
     while hub.thread.is_alive():
         if _changed.wait(_seconds):
             _changed.clear()
-            seen = -1
+            watch = Watch(hub)
             continue
-        turn = hub.turns
-        if turn == seen and turn != reported and _seconds is not None:
-            frame = sys._current_frames().get(hub.thread.ident or 0)  # noqa: SLF001 - the only way
-            text = None if frame is None else _blocking(frame)
-            if text is not None and hub.turns == turn:
-                reported = turn
-                logger.warning("%s, and no other actor of the hub can go on; see beamlens_actors.offload", text)
-        seen = turn
+        text = watch.look()
+        if text is not None:
+            logger.warning("%s, and no other actor of the hub can go on; see beamlens_actors.offload", text)
+
+
+class Watch:
+    """Looks at a hub from time to time: blocked is one whose loop has not come round since it was looked at last."""
+
+    def __init__(self, hub: ActorHub) -> None:
+        self._hub = hub
+        self._turn = self._reported = -1
+        self._asked = False
+
+    def look(self) -> str | None:
+        """Who has kept the hub since the last look; each turn is told of once."""
+        turn = self._hub.turns
+        frame = sys._current_frames().get(self._hub.thread.ident or 0)  # noqa: SLF001 - the only way
+        text = None if frame is None or turn == self._reported else _blocking(frame)
+        if text is None:
+            return None
+        # The same turn is not enough: what waited in it may have gone on a moment ago.
+        if self._asked and turn == self._turn == self._hub.turns:
+            self._reported = turn
+            return text
+        self._turn = turn
+        if not self._asked:
+            self._asked = True
+            self._hub.call(self._answer)
+        return None
+
+    def _answer(self) -> None:
+        self._asked = False
 
 
 def _blocking(frame: FrameType) -> str | None:
@@ -75,9 +99,11 @@ def _blocking(frame: FrameType) -> str | None:
     found: FrameType | None = frame
     while found is not None:
         if found.f_code is TURN:
+            cell = found.f_locals.get("cell")
+            if cell is None:
+                return None  # it has just begun
             place = traceback.extract_stack(_outside(stack) or frame, limit=1)[0]
-            name = found.f_locals["cell"].name
-            return f"{name} has kept its thread for over {_seconds} s at {place.filename}:{place.lineno}"
+            return f"{cell.name} has kept its thread for over {_seconds} s at {place.filename}:{place.lineno}"
         stack.append(found)
         found = found.f_back
     return None
