@@ -272,8 +272,11 @@ class Ours:
         return seen
 
     def _seen(self, reply: str, sup: SupervisorRef) -> Seen:
+        self._children(sup)
+        # Now what came while a start failed is in the mailbox; it need not be through.
+        replies = [_replied(answer) for answer in self._answers]
         children = self._children(sup)
-        return [reply, [_replied(answer) for answer in self._answers], self._take_journal(), children]
+        return [reply, replies, self._take_journal(), children]
 
     def _take_journal(self) -> list[Any]:
         taken = list(self._journal)
