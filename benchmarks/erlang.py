@@ -43,9 +43,7 @@ class Vm:
 
     def close(self) -> None:
         """End it."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        self._process.wait(10)
+        self._process.communicate(timeout=10)
         self._directory.cleanup()
 
 

@@ -81,6 +81,7 @@ class Naive:
 
     def close(self) -> None:
         """See `Peer.close`."""
+        pykka.ActorRegistry.stop_all()
 
     def _restart(self, count: int) -> Finding:
         return pykka_peer.connect("").measure("restart", count)
