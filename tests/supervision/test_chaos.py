@@ -23,7 +23,7 @@ import pytest
 from beamlens_actors import Actor, ActorDead, ActorRef, Registry, Shutdown, abandoned, set_default_backend
 from beamlens_supervision import ChildSpec, Supervisor, SupervisorRef, tree
 
-KILLS = int(os.environ.get("BEAMLENS_CHAOS_KILLS", "600"))
+KILLS = int(os.environ.get("BEAMLENS_CHAOS_KILLS", "2000"))
 SEED = int(os.environ.get("BEAMLENS_CHAOS_SEED", "1"))
 KILLERS = 4
 SUPERVISORS = 12
