@@ -25,7 +25,7 @@ class _Victim(beamlens_actors.Actor):
     def on_start(self) -> None:
         self.begun.put((perf_counter(), self.actor_ref))
 
-    def on_receive(self, _message: Any) -> Any:
+    def on_receive(self, message: Any) -> Any:  # noqa: ARG002
         raise RuntimeError("meant")
 
 

@@ -66,12 +66,13 @@ def sizes(name: str, largest: int, once: Callable[[int], tuple[float, float]]) -
 def reports() -> Iterator[None]:
     """Let reports of crashes be made, which are off elsewhere, and go nowhere."""
     root, nowhere = logging.getLogger(), logging.NullHandler()
+    before = logging.root.manager.disable
     root.addHandler(nowhere)
     logging.disable(logging.NOTSET)
     try:
         yield
     finally:
-        logging.disable(logging.CRITICAL)
+        logging.disable(before)
         root.removeHandler(nowhere)
 
 

@@ -33,10 +33,10 @@ class _Victim(_Actor):
     def on_start(self) -> None:
         self.begun.put(self.actor_ref)
 
-    def on_receive(self, _message: Any) -> Any:
+    def on_receive(self, message: Any) -> Any:  # noqa: ARG002
         raise RuntimeError("meant")
 
-    def on_failure(self, *_error: Any) -> None:
+    def on_failure(self, *_error: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         self.sup.tell("failed")
 
 
@@ -45,7 +45,7 @@ class _Naive(_Actor):
         super().__init__()
         self.begun = begun
 
-    def on_receive(self, _message: Any) -> Any:
+    def on_receive(self, message: Any) -> Any:  # noqa: ARG002
         _Victim.start(self.begun, self.actor_ref)
 
 
