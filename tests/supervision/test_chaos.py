@@ -84,7 +84,7 @@ class Tree:
         self.keys = range(actors - 1 - SUPERVISORS)
         self.teams = {f"team-{number}": list(self.keys[number::SUPERVISORS]) for number in range(SUPERVISORS)}
         specs = [ChildSpec(name, self._team, (name,), type="supervisor") for name in self.teams]
-        self.root = cast("SupervisorRef", Team.start(specs, max_restarts=10**9))
+        self.root = Team.start(specs, max_restarts=10**9)
 
     def _team(self, name: str) -> SupervisorRef:
         number = int(name.partition("-")[2])
@@ -201,7 +201,7 @@ def test_after_random_kills_a_tree_is_what_it_was_and_leaves_nothing_behind(back
     assert {info.id: info.ref for info in workers} == {key: grown.registry.lookup(key) for key in grown.keys}
     assert all(info.ref is not None and info.ref.ask("ping", timeout=LIMIT) == "pong" for info in workers)
     let_go(before)
-    every = [grown.root, *teams, *(info.ref for info in workers)]
+    every: list[Any] = [grown.root, *teams, *(info.ref for info in workers)]
     assert set(pykka.ActorRegistry.get_all()) == set(every)
     assert sorted(map(bonds, every)) == sorted(
         [(SUPERVISORS, SUPERVISORS)]

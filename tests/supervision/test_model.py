@@ -400,7 +400,7 @@ def test_a_supervisor_does_what_its_model_does(backend: str, caplog: pytest.LogC
     caplog.set_level(logging.CRITICAL)
     set_default_backend(backend)
     try:
-        run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        run_state_machine_as_test(
             SupervisorAgainstModel,
             settings=settings(
                 max_examples=EXAMPLES,

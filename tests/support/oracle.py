@@ -203,7 +203,7 @@ def _term(value: Any) -> str:
 
 # -- ours ----------------------------------------------------------------------------------------------------
 
-_REPLIES = {
+_REPLIES: dict[type[Exception], str] = {
     ActorDead: "dead",
     AlreadyPresent: "already_present",
     AlreadyStarted: "already_started",
