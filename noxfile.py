@@ -36,6 +36,26 @@ def scenarios(session: nox.Session) -> None:
 
 
 @nox.session
+def chaos(session: nox.Session) -> None:
+    """Supervisors for longer: kills in large trees, random steps beside the model, scenarios beside OTP; 10 minutes."""
+    session.install("-e", ".[test]")
+    for seed in range(1, 6):
+        session.run(
+            *("python", "-m", "pytest", "tests/supervision/test_chaos.py", *session.posargs),
+            env={"BEAMLENS_CHAOS_KILLS": "10000", "BEAMLENS_CHAOS_SEED": str(seed)},
+        )
+    session.run(
+        *("python", "-m", "pytest", "tests/supervision/test_model.py", "tests/supervision/test_oracle.py"),
+        *("-o", "timeout=900", *session.posargs),
+        env={
+            "BEAMLENS_MODEL_EXAMPLES": "3000",
+            "BEAMLENS_ORACLE_SCENARIOS": "10000",
+            "BEAMLENS_ORACLE_SEED": "100000",
+        },
+    )
+
+
+@nox.session
 def benchmarks(session: nox.Session) -> None:
     """Every performance claim, beside its peers."""
     session.install("-e", ".[bench,test]")

@@ -1,6 +1,6 @@
-"""`python -m benchmarks [log-call] [footprint] [actors] [--rounds N]`.
+"""`python -m benchmarks [log-call] [footprint] [actors] [supervision] [--rounds N]`.
 
-`python -m benchmarks actors` alone takes options of its own: `--help` after it lists them.
+`python -m benchmarks actors` or `supervision` alone takes options of its own: `--help` after it lists them.
 """
 
 from __future__ import annotations
@@ -8,23 +8,32 @@ from __future__ import annotations
 import argparse
 import platform
 import sys
+from collections.abc import Callable
+from functools import partial
 
 from benchmarks import footprint, log_call
-from benchmarks.actors import command as actors
+from benchmarks.actors import command as peers
 from benchmarks.actors.series import Plan
+from benchmarks.suite import get_suite
 
 
-def _actors(rounds: int) -> None:
-    actors.measure(Plan(repeats=rounds))
+def _peers(name: str, rounds: int) -> None:
+    suite = get_suite(name)
+    peers.measure(Plan(tuple(suite.runtimes), tuple(suite.measures), repeats=rounds, suite=name))
 
 
-SUITES = {"log-call": log_call.run, "footprint": footprint.run, "actors": _actors}
+BESIDE_PEERS = ("actors", "supervision")
+SUITES: dict[str, Callable[[int], object]] = {
+    "log-call": log_call.run,
+    "footprint": footprint.run,
+    **{name: partial(_peers, name) for name in BESIDE_PEERS},
+}
 
 
 def main() -> int:
     """Run the chosen suites, all by default."""
-    if sys.argv[1:2] == ["actors"]:
-        return actors.main(sys.argv[2:])
+    if sys.argv[1:] and sys.argv[1] in BESIDE_PEERS:
+        return peers.main(sys.argv[2:], sys.argv[1])
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"one of {', '.join(SUITES)}; all by default")
     parser.add_argument("--rounds", type=int, default=5, help="processes for each variant (default 5)")

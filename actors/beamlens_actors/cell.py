@@ -456,3 +456,7 @@ class Cell:
                 raise  # on_start itself asked in vain
             self.kill()
             raise StartTimeout(f"on_start of {self.name} took longer than {timeout} s") from None
+        except BaseException:
+            # If on_start did not fail, its starter was killed while it waited, and nobody would ever know of this one.
+            self.kill()
+            raise

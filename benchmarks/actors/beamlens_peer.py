@@ -53,12 +53,20 @@ def connect(kind: str) -> PykkaStyle:
     Raises:
         MissingError: there is no such backend.
     """
+    return PykkaStyle(BeamlensKit(kind), check_backend(kind))
+
+
+def check_backend(kind: str) -> str:
+    """The version of Beamlens, which has this backend.
+
+    Raises:
+        MissingError: it has not.
+    """
     try:
         get_backend(kind)
     except (beamlens_actors.UnknownBackend, beamlens_actors.BackendUnavailable) as error:
         raise MissingError(str(error)) from error
     try:
-        found = version("beamlens")
+        return version("beamlens")
     except PackageNotFoundError:
-        found = "from source"
-    return PykkaStyle(BeamlensKit(kind), found)
+        return "from source"

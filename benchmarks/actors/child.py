@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.actors.measures import MissingError, NotOfferedError, Peer
-from benchmarks.actors.runtimes import RUNTIMES
+from benchmarks.suite import get_suite
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """What a process is to do: measures with their counts, in order."""
 
+    suite: str
     runtime: str
     counts: dict[str, int]
     pinned: bool
@@ -44,7 +45,7 @@ def main(job: Job) -> None:
             file.flush()
 
         try:
-            peer = RUNTIMES[job.runtime].connect()
+            peer = get_suite(job.suite).runtimes[job.runtime].connect()
         except MissingError as error:
             write(missing=str(error))
             return

@@ -1,4 +1,4 @@
-"""`python -m benchmarks actors`: Beamlens' actors beside their peers, every figure measured in this run."""
+"""`python -m benchmarks actors|supervision`: Beamlens beside its peers, every figure measured in this run."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.actors import report
-from benchmarks.actors.measures import MEASURES
-from benchmarks.actors.runtimes import BASELINE, RUNTIMES
 from benchmarks.actors.series import SERIES, Plan, Results, run
+from benchmarks.suite import Suite, get_suite
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str], name: str = "actors") -> int:
     """Parse, measure, print."""
-    parser = _parser()
+    suite = get_suite(name)
+    parser = _parser(suite)
     options = parser.parse_args(arguments)
     if options.repeats is not None and options.repeats < 1:
         parser.error("--repeats must be at least 1")
@@ -27,15 +27,16 @@ def main(arguments: Sequence[str]) -> int:
     if options.plot is not None and importlib.util.find_spec("matplotlib") is None:
         parser.error("--plot needs matplotlib: pip install -e '.[bench]'")
     plan = Plan(
-        runtimes=_chosen(parser, "--runtimes", options.runtimes, tuple(RUNTIMES)),
-        measures=_chosen(parser, "--only", options.only, tuple(MEASURES)),
+        runtimes=_chosen(parser, "--runtimes", options.runtimes, tuple(suite.runtimes)),
+        measures=_chosen(parser, "--only", options.only, tuple(suite.measures)),
         series=_series(parser, options.series),
         repeats=options.repeats or (1 if options.quick else 3),
         quick=options.quick,
         limit=20.0 if options.quick else 90.0,
+        suite=name,
     )
-    if options.plot is not None and BASELINE not in plan.runtimes:
-        parser.error(f"--plot draws ratios to {BASELINE}, which --runtimes leaves out")
+    if options.plot is not None and suite.baseline not in plan.runtimes:
+        parser.error(f"--plot draws ratios to {suite.baseline}, which --runtimes leaves out")
     results = measure(plan)
     if options.json is not None:
         options.json.write_text(report.as_json(results) + "\n", encoding="utf-8")
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
 def measure(plan: Plan) -> Results:
     """Run the plan and print what it found."""
     facts = report.machine()
-    print(f"actors, {facts['implementation']} {facts['python']}, {facts['usable_cpus']} CPUs, {facts['system']}")
+    print(f"{plan.suite}, {facts['implementation']} {facts['python']}, {facts['usable_cpus']} CPUs, {facts['system']}")
     results = run(plan, _progress)
     _progress("")
     versions = [f"{name} {version}" for name, version in results.versions.items()]
@@ -53,12 +54,12 @@ def measure(plan: Plan) -> Results:
     return results
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks actors", description=__doc__)
+def _parser(suite: Suite) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks {suite.name}", description=__doc__)
     parser.add_argument("--repeats", type=int, metavar="N", help="processes a runtime (default 3, with --quick 1)")
     parser.add_argument("--quick", action="store_true", help="a tenth of the messages: to look, not to quote")
-    parser.add_argument("--only", metavar="A,B", help=f"of {', '.join(MEASURES)}")
-    parser.add_argument("--runtimes", metavar="A,B", help=f"of {', '.join(RUNTIMES)}")
+    parser.add_argument("--only", metavar="A,B", help=f"of {', '.join(suite.measures)}")
+    parser.add_argument("--runtimes", metavar="A,B", help=f"of {', '.join(suite.runtimes)}")
     parser.add_argument("--series", metavar="A,B", help=f"of {', '.join(SERIES)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="every raw value and the machine")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="the ratios as bars")

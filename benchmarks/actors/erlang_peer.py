@@ -6,34 +6,24 @@ resident size of the whole VM, as for all others.
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-import tempfile
 from pathlib import Path
 
 import psutil
 
-from benchmarks.actors.measures import SAMPLE, Finding, MissingError, NotOfferedError, percentiles, rate, reached
+from benchmarks.actors.measures import SAMPLE, Finding, NotOfferedError, percentiles, rate, reached
+from benchmarks.erlang import Vm, start_vm
 
 _SOURCE = Path(__file__).with_name("actors_bench.erl")
 _RATES = ("tell", "tell-between", "spawn", "spawn-inside", "fan-in", "ping-pong", "ring")
-_FLAGS = ("-noshell", "+P", "1000000", "-kernel", "logger_level", "none")
 
 
 class Erlang:
-    """See `Peer`. One VM, which reads a measure and a count a line and writes a JSON list of nanoseconds."""
+    """See `Peer`."""
 
-    def __init__(self, erl: str, erlc: str) -> None:
-        self._directory = tempfile.TemporaryDirectory(prefix="actors-bench-")
-        subprocess.run([erlc, "-o", self._directory.name, str(_SOURCE)], check=True, capture_output=True)
-        self._vm = subprocess.Popen(
-            [erl, *_FLAGS, "-pa", self._directory.name, "-s", "actors_bench", "serve"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.version = f"OTP {self._ask('otp', 0)[0]}"
+    def __init__(self, vm: Vm) -> None:
+        self._vm = vm
+        self._ask = vm.ask
+        self.version = vm.version
 
     def measure(self, name: str, count: int) -> Finding:
         """See `Peer.measure`."""
@@ -52,10 +42,7 @@ class Erlang:
 
     def close(self) -> None:
         """See `Peer.close`."""
-        if self._vm.stdin is not None:
-            self._vm.stdin.close()
-        self._vm.wait(10)
-        self._directory.cleanup()
+        self._vm.close()
 
     def _memory(self, count: int) -> Finding:
         process = psutil.Process(self._vm.pid)
@@ -65,18 +52,6 @@ class Erlang:
         grown = process.memory_info().rss - before
         return Finding({"memory": grown / count / 1000}, f"{count:,} actors")
 
-    def _ask(self, name: str, *numbers: int) -> list[int]:
-        vm = self._vm
-        if vm.stdin is None or vm.stdout is None:
-            raise RuntimeError("the VM has no pipes")
-        vm.stdin.write(" ".join(map(str, (name.replace("-", "_"), *numbers))) + "\n")
-        vm.stdin.flush()
-        line = vm.stdout.readline()
-        if not line:
-            raise RuntimeError(f"the Erlang VM ended in {name}")
-        found: list[int] = json.loads(line)
-        return found
-
 
 def connect(_kind: str) -> Erlang:
     """The peer.
@@ -84,10 +59,4 @@ def connect(_kind: str) -> Erlang:
     Raises:
         MissingError: no Erlang, or it does not compile.
     """
-    erl, erlc = shutil.which("erl"), shutil.which("erlc")
-    if erl is None or erlc is None:
-        raise MissingError("erl and erlc are not on the path (Debian: apt install erlang-base)")
-    try:
-        return Erlang(erl, erlc)
-    except subprocess.CalledProcessError as error:
-        raise MissingError(f"erlc failed: {error.stderr.decode(errors='replace')[-300:]}") from error
+    return Erlang(start_vm(_SOURCE))

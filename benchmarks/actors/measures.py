@@ -15,6 +15,8 @@ class Metric:
     title: str
     unit: str
     more_is_better: bool
+    compared: bool = True
+    """Whether dividing it by that of another runtime says something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,9 @@ MEASURES = {
             ),
         ),
         Measure("memory", 0, 0, (Metric("memory", "memory of an idle actor", "KB", False),), alone=True),
-        Measure("live", 0, 0, (Metric("live", "live actors reached", "", True),), alone=True, once=True),
+        Measure(
+            "live", 0, 0, (Metric("live", "live actors reached", "", True, compared=False),), alone=True, once=True
+        ),
     )
 }
 METRICS = {metric.key: metric for measure in MEASURES.values() for metric in measure.metrics}

@@ -12,22 +12,23 @@ from matplotlib import pyplot as plt  # pyright: ignore[reportMissingImports]
 from matplotlib.axes import Axes  # pyright: ignore[reportMissingImports]
 from matplotlib.ticker import FuncFormatter  # pyright: ignore[reportMissingImports]
 
-from benchmarks.actors.measures import METRICS
 from benchmarks.actors.report import ratios
-from benchmarks.actors.runtimes import BASELINE, RUNTIMES
 from benchmarks.actors.series import Results
+from benchmarks.suite import Suite
 
-_COLOURS = {name: f"C{number}" for number, name in enumerate(RUNTIMES)}
 _BAR = 0.8
 
 
 def draw(results: Results, path: Path) -> None:
     """Write bars of every ratio to the baseline, one panel a series, to a file of the kind its name says."""
+    suite = results.plan.of
     panels = {series: found for series in results.plan.series if (found := ratios(results, series))}
     if not panels:
-        raise ValueError(f"there are no ratios to draw: {BASELINE} or its peers were not measured")
+        raise ValueError(f"there are no ratios to draw: {suite.baseline} or its peers were not measured")
     compared = [name for name in results.plan.runtimes if any(name in found for found in panels.values())]
-    keys = [key for key in METRICS if any(key in values for found in panels.values() for values in found.values())]
+    keys = [
+        key for key in suite.metrics if any(key in values for found in panels.values() for values in found.values())
+    ]
     figure, axes = plt.subplots(
         1,
         len(panels),
@@ -38,27 +39,28 @@ def draw(results: Results, path: Path) -> None:
         layout="constrained",
     )
     for axis, (series, found) in zip(axes[0], panels.items(), strict=True):
-        _panel(axis, series, found, compared, keys)
+        axis.set_title(series)
+        _panel(axis, found, suite, compared, keys)
     handles, labels = axes[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(6, len(labels)), frameon=False)
-    figure.suptitle(f"Actors: how many times better than {BASELINE} as shipped (medians; 1 is equal)")
+    figure.suptitle(f"{suite.title}: how many times better than {suite.baseline} (medians; 1 is equal)")
     figure.savefig(path, dpi=120)
     plt.close(figure)
 
 
-def _panel(axis: Axes, series: str, found: dict[str, dict[str, float]], compared: list[str], keys: list[str]) -> None:
+def _panel(axis: Axes, found: dict[str, dict[str, float]], suite: Suite, compared: list[str], keys: list[str]) -> None:
     height = _BAR / len(compared)
+    colours = {name: f"C{number}" for number, name in enumerate(suite.runtimes)}
     for number, name in enumerate(compared):
         values = found.get(name, {})
         rows = [row for row, key in enumerate(keys) if key in values]
         lengths = [values[keys[row]] for row in rows]
         places = [row - _BAR / 2 + height * (number + 0.5) for row in rows]
         # A bar goes from 1 to its value, so that better and worse point in opposite directions.
-        bars = axis.barh(places, [value - 1 for value in lengths], height, left=1, color=_COLOURS[name], label=name)
+        bars = axis.barh(places, [value - 1 for value in lengths], height, left=1, color=colours[name], label=name)
         axis.bar_label(bars, [f" {value:.2g} " if value < 100 else f" {value:.0f} " for value in lengths], fontsize=7)
     axis.set_xscale("log")
-    axis.set_title(series)
-    axis.set_yticks(range(len(keys)), [METRICS[key].title for key in keys])
+    axis.set_yticks(range(len(keys)), [suite.metrics[key].title for key in keys])
     axis.set_ylim(len(keys) - 0.5, -0.5)
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}x"))
     axis.axvline(1, color="black", linewidth=1)

@@ -12,8 +12,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.actors.measures import METRICS, Metric
-from benchmarks.actors.runtimes import BASELINE
+from benchmarks.actors.measures import Metric
 from benchmarks.actors.series import Results
 
 _UNSTEADY = 1.5
@@ -21,20 +20,20 @@ _UNSTEADY = 1.5
 
 def ratio(metric: Metric, value: float, baseline: float) -> float | None:
     """How many times better than the baseline; `None` where dividing says nothing."""
-    if metric.key == "live" or value <= 0 or baseline <= 0:
-        return None  # the counts asked for differ
+    if not metric.compared or value <= 0 or baseline <= 0:
+        return None
     return value / baseline if metric.more_is_better else baseline / value
 
 
 def ratios(results: Results, series: str) -> dict[str, dict[str, float]]:
     """By runtime and metric, of the medians; of what can be compared only."""
-    found = results.values.get(series, {})
-    baseline = found.get(BASELINE, {})
+    suite, found = results.plan.of, results.values.get(series, {})
+    baseline = found.get(suite.baseline, {})
     compared: dict[str, dict[str, float]] = {}
     for runtime, values in found.items():
         for key, raw in values.items():
-            if runtime != BASELINE and key in baseline:
-                times = ratio(METRICS[key], statistics.median(raw), statistics.median(baseline[key]))
+            if runtime != suite.baseline and key in baseline:
+                times = ratio(suite.metrics[key], statistics.median(raw), statistics.median(baseline[key]))
                 if times is not None:
                     compared.setdefault(runtime, {})[key] = times
     return compared
@@ -52,7 +51,7 @@ def _table(results: Results, series: str) -> str:
     compared = ratios(results, series)
     columns = [name for name in results.plan.runtimes if name in found]
     rows = [["", "", *columns]]
-    for metric in METRICS.values():
+    for metric in results.plan.of.metrics.values():
         cells = [_cell(found[name].get(metric.key, []), compared.get(name, {}).get(metric.key)) for name in columns]
         if any(cells):
             rows.append([metric.title, metric.unit, *(cell or "-" for cell in cells)])
@@ -85,12 +84,14 @@ def _aligned(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _remarks(results: Results) -> Iterable[str]:
-    plan = results.plan
+    plan, baseline = results.plan, results.plan.of.baseline
     yield f"Medians of {plan.repeats}; ~ marks values of which the most is over {_UNSTEADY} times the least."
-    if BASELINE in results.versions:
-        yield f"In brackets: how many times better than {BASELINE} as shipped, in the same series (above 1 is better)."
+    if baseline in results.versions:
+        yield f"In brackets: how many times better than {baseline}, in the same series (above 1 is better)."
     else:
-        yield f"No ratios: {BASELINE} was not measured."
+        yield f"No ratios: {baseline} was not measured."
+    for judged in goals(results):
+        yield _goal(results, judged)
     for runtime, reason in results.missing.items():
         yield f"{runtime} is left out: {reason}"
     for runtime, remarks in results.remarks.items():
@@ -99,6 +100,28 @@ def _remarks(results: Results) -> Iterable[str]:
             by_text.setdefault(remark, []).append(measure)
         for remark, measures in by_text.items():
             yield f"{runtime}, {', '.join(measures)}: {remark}"
+
+
+def goals(results: Results) -> list[dict[str, Any]]:
+    """Each goal that was measured, by series: its medians, what it came to and whether that is enough."""
+    judged = []
+    for series, found in results.values.items():
+        for goal in results.plan.of.goals:
+            raw = found.get(goal.runtime, {}).get(goal.metric)
+            other = found.get(goal.of, {}).get(goal.metric) if goal.of else [1.0]
+            if raw and other:
+                came_to = statistics.median(raw) / statistics.median(other)
+                judged.append({"series": series, **asdict(goal), "came_to": came_to, "met": came_to <= goal.at_most})
+    return judged
+
+
+def _goal(results: Results, judged: dict[str, Any]) -> str:
+    title, other = results.plan.of.metrics[judged["metric"]].title, judged["of"]
+    measured = f"{_number(judged['came_to'])}x" + (f" of {other}" if other else "")
+    verdict = "met" if judged["met"] else "missed"
+    return (
+        f"goal {verdict}, {judged['series']}, {judged['runtime']}: {title} {measured}, at most {judged['at_most']:g}x"
+    )
 
 
 def machine() -> dict[str, Any]:
@@ -122,9 +145,10 @@ def as_json(results: Results) -> str:
             "machine": machine(),
             "versions": results.versions,
             "plan": asdict(results.plan),
-            "metrics": {key: asdict(metric) for key, metric in METRICS.items()},
+            "metrics": {key: asdict(metric) for key, metric in results.plan.of.metrics.items()},
             "values": results.values,
             "ratios": {series: ratios(results, series) for series in results.plan.series},
+            "goals": goals(results),
             "missing": results.missing,
             "remarks": results.remarks,
         },

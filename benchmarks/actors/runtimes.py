@@ -20,6 +20,7 @@ class Runtime:
     """Of every count: a runtime that is much slower or faster does fewer or more, so that all take about as long."""
     memory: int = 2_000
     live: int = 12_000
+    package: str = "benchmarks.actors"
 
     def count(self, measure: Measure, *, quick: bool) -> int:
         """How often it does the measure in one process."""
@@ -36,7 +37,7 @@ class Runtime:
             MissingError: it cannot be had here.
         """
         try:
-            module = importlib.import_module(f"benchmarks.actors.{self.module}")
+            module = importlib.import_module(f"{self.package}.{self.module}")
         except ImportError as error:
             raise MissingError(f"not installed ({error}); pip install -e '.[bench]'") from error
         peer: Peer = module.connect(self.kind)

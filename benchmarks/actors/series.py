@@ -18,6 +18,7 @@ from benchmarks.actors.child import Job
 from benchmarks.actors.measures import MEASURES, Measure
 from benchmarks.actors.runtimes import RUNTIMES
 from benchmarks.measure import ROOT
+from benchmarks.suite import Suite, get_suite
 
 SERIES = ("pinned", "unpinned")
 _MARK = "BEAMLENS_BENCHMARK_JOB"
@@ -34,6 +35,12 @@ class Plan:
     quick: bool = False
     limit: float = 90.0
     """Seconds for one process."""
+    suite: str = "actors"
+
+    @property
+    def of(self) -> Suite:
+        """The suite."""
+        return get_suite(self.suite)
 
 
 @dataclass(slots=True)
@@ -84,18 +91,20 @@ def run(plan: Plan, progress: Callable[[str], None]) -> Results:
 
 def _processes(plan: Plan, *, first: bool) -> list[list[Measure]]:
     """The measures that share a process, and those that need one of their own."""
-    chosen = [MEASURES[name] for name in plan.measures if first or not MEASURES[name].once]
+    known = plan.of.measures
+    chosen = [known[name] for name in plan.measures if first or not known[name].once]
     shared = [measure for measure in chosen if not measure.alone]
     return [group for group in (shared, *([measure] for measure in chosen if measure.alone)) if group]
 
 
 def _run_one(results: Results, series: str, name: str, measures: list[Measure]) -> None:
     plan = results.plan
-    counts = {measure.name: RUNTIMES[name].count(measure, quick=plan.quick) for measure in measures}
+    counts = {measure.name: plan.of.runtimes[name].count(measure, quick=plan.quick) for measure in measures}
     with tempfile.TemporaryDirectory(prefix="beamlens-bench-") as directory:
         output = Path(directory) / "lines"
         output.touch()
-        problem = _process(Job(name, counts, series == "pinned", str(output)), Path(directory) / "errors", plan.limit)
+        job = Job(plan.suite, name, counts, series == "pinned", str(output))
+        problem = _process(job, Path(directory) / "errors", plan.limit)
         lines = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
     for line in lines:
         results.add(series, name, line)

@@ -1,0 +1,1 @@
+"""Actors beside their peers: Pykka as shipped, Thespian, xoscar and Erlang/OTP, in one run."""
