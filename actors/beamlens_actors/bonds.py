@@ -22,6 +22,8 @@ logger = logging.getLogger("beamlens_actors")
 class Bonds:
     """The bonds of one actor, from any thread. Adding one returns False when the actor has ended already."""
 
+    __slots__ = ("_callbacks", "_cleanups", "_links", "_open", "_watchers", "lock", "monitored")
+
     def __init__(self) -> None:
         self._open = True
         self._cleanups: dict[object, Callable[[], object]] = {}
