@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from beamlens_actors import Killed, Normal, Shutdown
+from beamlens_actors import Killed, Normal, Shutdown, offload
 from beamlens_actors.testing import FakeClock
 from beamlens_supervision import (
     AlreadyPresent,
@@ -151,7 +151,7 @@ def test_a_child_that_ends_while_another_is_restarted_is_handled_once(gate: thre
         calls.append(1)
         if len(calls) == 2:
             entered.set()
-            gate.wait(LIMIT)
+            offload(gate.wait, LIMIT)
         return Worker.start("slow")
 
     events = Events()
@@ -171,7 +171,7 @@ def test_a_sibling_that_crashed_before_its_group_restart_is_handled_once() -> No
 
     def block() -> Any:
         entered.set()
-        sup_gate.wait(LIMIT)
+        offload(sup_gate.wait, LIMIT)
         return Worker.start("d")
 
     thread = threading.Thread(target=sup.start_child, args=(ChildSpec("d", block),))
@@ -393,7 +393,7 @@ def test_a_retry_survives_a_full_mailbox_of_the_supervisor() -> None:
         calls.append(1)
         if len(calls) == 2:
             entered.set()
-            go.wait(LIMIT)
+            offload(go.wait, LIMIT)
             raise Boom
         return Worker.start("a")
 

@@ -17,6 +17,7 @@ from beamlens_actors import (
     Shutdown,
     abandoned,
     current_actor,
+    offload,
 )
 from beamlens_actors.testing import FakeClock, Probe
 from beamlens_supervision import (
@@ -31,7 +32,7 @@ from beamlens_supervision import (
     callers,
 )
 from beamlens_supervision.parent import Request
-from tests.supervision.helpers import LIMIT, Boom, Worker
+from tests.supervision.helpers import LIMIT, Boom, Worker, left_on
 
 
 class Caller(Actor):
@@ -52,7 +53,7 @@ def fail() -> None:
 def wait_on(gate: threading.Event, entered: threading.Event | None = None, value: Any = None) -> Any:
     if entered is not None:
         entered.set()
-    gate.wait(LIMIT)
+    offload(gate.wait, LIMIT)
     return value
 
 
@@ -171,6 +172,7 @@ def test_a_done_callback_is_called_once_with_the_task() -> None:
     assert seen == [task, task]
 
 
+@pytest.mark.backend("threads")
 def test_the_thread_of_a_task_bears_its_name() -> None:
     sup = TaskSupervisor.start()
     task = sup.run(lambda: threading.current_thread().name, name="tool:lua")
@@ -244,7 +246,7 @@ def test_a_task_that_succeeds_leaves_its_caller_alone() -> None:
     assert caller.ask(lambda _actor: "alive") == "alive"
 
 
-def test_a_task_of_an_actor_that_fails_is_ended_and_abandoned_in_its_time(gate: threading.Event) -> None:
+def test_a_task_of_an_actor_that_fails_is_ended_and_abandoned_in_its_time(backend: str, gate: threading.Event) -> None:
     with FakeClock() as clock:
         sup, caller = TaskSupervisor.start(), Caller.start()
         task: Task[Any] = caller.ask(lambda _actor: hanging(sup, gate, shutdown=2.0))
@@ -253,7 +255,7 @@ def test_a_task_of_an_actor_that_fails_is_ended_and_abandoned_in_its_time(gate: 
         outcome = task.outcome()
         clock.advance(2.0)
         assert (outcome.reason, task.ref.join(None)) == (reason, Killed())
-        assert len(abandoned()) == 1
+        assert len(abandoned()) == left_on(backend, 1)
         assert sup.which_children() == []
 
 
@@ -283,14 +285,14 @@ def test_shutdown_gives_the_result_of_a_function_that_returns_in_its_time(gate: 
         opener.join(LIMIT)
 
 
-def test_shutdown_kills_after_its_time_and_tells_so(gate: threading.Event) -> None:
+def test_shutdown_kills_after_its_time_and_tells_so(backend: str, gate: threading.Event) -> None:
     with FakeClock() as clock:
         task = hanging(TaskSupervisor.start(), gate)
         timer = threading.Thread(target=lambda: (clock.wait_for_waiters(1), clock.advance(5.0)))
         timer.start()
         assert task.shutdown(5.0) == TaskResult(reason=Killed())
         timer.join(LIMIT)
-    assert [thread.name for thread in abandoned()] == ["task:wait_on"]
+    assert [thread.name for thread in abandoned()] == ["task:wait_on"] * left_on(backend, 1)
 
 
 def test_a_brutal_shutdown_does_not_wait(gate: threading.Event) -> None:
@@ -353,7 +355,7 @@ def test_cancelling_a_finished_task_is_false() -> None:
     assert task.result(LIMIT) == 1
 
 
-def test_a_stopped_supervisor_fails_its_tasks_waiters_at_once(gate: threading.Event) -> None:
+def test_a_stopped_supervisor_fails_its_tasks_waiters_at_once(backend: str, gate: threading.Event) -> None:
     with FakeClock() as clock:
         sup = TaskSupervisor.start()
         task = hanging(sup, gate, shutdown=3.0)
@@ -364,7 +366,7 @@ def test_a_stopped_supervisor_fails_its_tasks_waiters_at_once(gate: threading.Ev
         clock.wait_for_waiters(1)
         clock.advance(3.0)
         assert stopped.get(timeout=None) is True
-        assert len(abandoned()) == 1
+        assert len(abandoned()) == left_on(backend, 1)
 
 
 def test_a_killed_supervisor_fails_its_tasks_waiters(gate: threading.Event) -> None:
@@ -379,7 +381,7 @@ def test_a_supervisor_killed_while_busy_fails_its_tasks_waiters(gate: threading.
 
     def slow() -> Any:
         entered.set()
-        gate.wait(LIMIT)
+        offload(gate.wait, LIMIT)
         raise Boom
 
     sup = TaskSupervisor.start()
@@ -390,6 +392,7 @@ def test_a_supervisor_killed_while_busy_fails_its_tasks_waiters(gate: threading.
     assert task.outcome().reason == Killed()
 
 
+@pytest.mark.backend("threads")
 def test_an_abandoned_task_frees_its_place_and_its_late_result_is_dropped(gate: threading.Event) -> None:
     sup = TaskSupervisor.start(max_children=1)
     task = hanging(sup, gate)
