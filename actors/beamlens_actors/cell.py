@@ -456,3 +456,7 @@ class Cell:
                 raise  # on_start itself asked in vain
             self.kill()
             raise StartTimeout(f"on_start of {self.name} took longer than {timeout} s") from None
+        except BaseException:
+            # The wait itself was ended too, by Ctrl-C or because the starter was killed: nobody else will have a ref.
+            self.kill()
+            raise

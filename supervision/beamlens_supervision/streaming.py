@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, get_args
 
 from beamlens_actors import Killed, clock
 from beamlens_actors.waiting import Condition
-from beamlens_supervision.errors import InvalidSupervisorOption, TaskTimeout
+from beamlens_supervision.errors import TaskTimeout
+from beamlens_supervision.options import check_choice, check_timeout, is_whole, require
 from beamlens_supervision.task import Task, TaskResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
 T = TypeVar("T")
 
@@ -38,12 +40,13 @@ class Stream(Generic[T]):
         """Prepare to `run` each of `items`; nothing is started yet.
 
         Raises:
-            InvalidSupervisorOption: `max_concurrency` or `on_timeout` cannot be.
+            InvalidSupervisorOption: an argument cannot be.
         """
-        if not isinstance(max_concurrency, int) or max_concurrency < 1:
-            raise InvalidSupervisorOption("max_concurrency", max_concurrency, "a whole number of at least 1")
-        if on_timeout not in {"raise", "kill"}:
-            raise InvalidSupervisorOption("on_timeout", on_timeout, "raise or kill")
+        concurrency = is_whole(max_concurrency, 1)
+        require(concurrency, "max_concurrency", max_concurrency, "a whole number of at least 1")
+        check_choice("on_timeout", on_timeout, get_args(OnTimeout))
+        check_timeout("timeout", timeout)
+        require(isinstance(items, Iterable), "items", items, "something to iterate over")
         self._run = run
         self._items = enumerate(items)
         self._width = max_concurrency
