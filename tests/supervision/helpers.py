@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections.abc import Callable
 from typing import Any
 
-from beamlens_actors import Actor, ActorRef, ExitReason, offload
+from beamlens_actors import Actor, ActorRef, ExitReason, Normal, Shutdown, offload
 from beamlens_supervision import ChildSpec, SupervisionEvent
 
 LIMIT = 10.0
@@ -114,3 +115,18 @@ def refs(children: list[Any]) -> dict[Any, Any]:
 def left_on(backend: str, count: int) -> int:
     """How many abandoned threads so many busy, killed actors leave: a greenlet is unwound, a thread cannot be."""
     return count if backend == "threads" else 0
+
+
+def kill(ref: Any, gate: threading.Event) -> None:
+    hang(ref, gate)
+    ref.kill()
+    ref.join(LIMIT)
+
+
+ENDS: dict[str, Callable[[Any, threading.Event], None]] = {
+    "normal": lambda ref, _gate: end(ref, Normal()),
+    "shutdown": lambda ref, _gate: end(ref, Shutdown()),
+    "shutdown with detail": lambda ref, _gate: end(ref, Shutdown("detail")),
+    "crash": lambda ref, _gate: crash(ref),
+    "killed": kill,
+}
