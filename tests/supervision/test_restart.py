@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from beamlens_actors import offload
 from beamlens_supervision import (
     ChildRestarted,
     ChildSpec,
+    DynamicSupervisor,
     Supervisor,
 )
 from tests.supervision.helpers import (
@@ -155,3 +158,28 @@ def test_a_sibling_that_crashed_before_its_group_restart_is_handled_once() -> No
     sup_gate.set()
     thread.join(LIMIT)
     assert states(sup.which_children()) == dict.fromkeys("abcd", "running")
+
+
+class Payload:
+    """Something that can be watched for being let go."""
+
+
+@pytest.mark.parametrize(("restart", "kept"), [("permanent", True), ("transient", True), ("temporary", False)])
+@pytest.mark.parametrize("kind", [Supervisor, DynamicSupervisor])
+def test_only_what_may_be_restarted_keeps_its_arguments(kind: Any, restart: Any, kept: bool) -> None:
+    def start(*_payload: Any, **_more: Any) -> Any:
+        return Worker.start()
+
+    sup, one, two = kind.start(), Payload(), Payload()
+    seen = weakref.ref(one), weakref.ref(two)
+    sup.start_child(ChildSpec("a", start, (one,), {"two": two}, restart=restart))
+    del one, two
+    sup.count_children()  # by now the request is let go
+    gc.collect()
+    assert [ref() is not None for ref in seen] == [kept, kept]
+
+
+def test_the_spec_of_a_running_temporary_child_can_be_read_back_without_its_arguments() -> None:
+    sup = Supervisor.start([worker("a", restart="temporary", shutdown=2.0)])
+    spec = sup.get_child_spec("a")
+    assert (spec.id, spec.args, spec.restart, spec.shutdown_timeout) == ("a", (), "temporary", 2.0)

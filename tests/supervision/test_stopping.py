@@ -10,7 +10,6 @@ import pytest
 
 from beamlens_actors import (
     ActorDead,
-    Crash,
     Killed,
     Normal,
     SelfAsk,
@@ -22,11 +21,9 @@ from beamlens_actors.testing import FakeClock, Probe
 from beamlens_supervision import (
     ChildEnded,
     ChildSpec,
-    ChildStartError,
     Supervisor,
 )
-from beamlens_supervision.parent import Request
-from tests.supervision.helpers import LIMIT, Boom, Events, Worker, crash, hang, left_on, refs, worker
+from tests.supervision.helpers import LIMIT, Boom, Events, Worker, hang, left_on, worker
 
 
 class Stubborn(Worker):
@@ -160,101 +157,11 @@ def test_a_supervisor_cannot_stop_itself_and_wait() -> None:
     assert len(errors) == 1
 
 
-def test_a_child_that_asks_its_supervisor_while_it_starts_is_refused() -> None:
-    class Curious(Worker):
-        def on_start(self) -> None:
-            self.sup.which_children()
-
-        def __init__(self, sup: Any) -> None:
-            super().__init__()
-            self.sup = sup
-
-    sup = Supervisor.start([])
-    with pytest.raises(ChildStartError) as caught:
-        sup.start_child(ChildSpec("c", Curious.start, (sup,)))
-    assert isinstance(caught.value.reason, SelfAsk)
-
-
-def test_the_children_of_a_killed_idle_supervisor_end_too() -> None:
-    sup = Supervisor.start([worker("a"), worker("b")])
-    children = refs(sup.which_children())
-    sup.kill()
-    assert [children[name].join(LIMIT) for name in "ab"] == [Killed(), Killed()]
-
-
-def test_the_children_of_a_supervisor_killed_while_busy_end_too(gate: threading.Event) -> None:
-    entered = threading.Event()
-
-    def slow() -> Any:
-        entered.set()
-        offload(gate.wait, LIMIT)
-        raise Boom
-
-    sup = Supervisor.start([worker("a")])
-    child = sup.child("a")
-    sup.tell(Request("start_child", (ChildSpec("slow", slow),)))
-    assert entered.wait(LIMIT)
-    sup.kill()
-    assert child is not None
-    assert child.join(LIMIT) == Killed()
-
-
-def test_a_sub_supervisor_ends_with_its_killed_parent_and_so_do_its_children() -> None:
-    inner = ChildSpec("inner", Supervisor.start, ([worker("leaf")],), type="supervisor")
-    sup = Supervisor.start([inner])
-    sub = sup.child("inner")
-    assert sub is not None
-    leaf = sub.child("leaf")  # type: ignore[attr-defined]
-    sup.kill()
-    assert (sub.join(LIMIT), leaf.join(LIMIT)) == (Killed(), Killed())
-
-
-def test_a_sub_supervisor_ends_with_its_parent_that_was_killed_while_busy(gate: threading.Event) -> None:
-    entered = threading.Event()
-
-    def slow() -> Any:
-        entered.set()
-        offload(gate.wait, LIMIT)
-        raise Boom
-
-    inner = ChildSpec("inner", Supervisor.start, ([worker("leaf")],), type="supervisor")
-    sup = Supervisor.start([inner])
-    sub = sup.child("inner")
-    assert sub is not None
-    leaf = sub.child("leaf")  # type: ignore[attr-defined]
-    sup.tell(Request("start_child", (ChildSpec("slow", slow),)))
-    assert entered.wait(LIMIT)
-    sup.kill()
-    assert (sub.join(LIMIT), leaf.join(LIMIT)) == (Killed(), Killed())
-
-
-def test_an_exit_signal_from_a_plain_thread_ends_a_supervisor_and_its_children() -> None:
-    sup = Supervisor.start([worker("a")])
-    child = sup.child("a")
-    sup.exit(Shutdown("enough"))
-    assert child is not None
-    assert (sup.join(LIMIT), child.join(LIMIT)) == (Shutdown("enough"), Shutdown())
-
-
-def test_an_exit_signal_from_a_stranger_is_ignored() -> None:
-    sup = Supervisor.start([])
-    stranger = Worker.start()
-    stranger.ask(("do", lambda _actor: sup.exit(Shutdown())))
-    assert sup.count_children().specs == 0
-
-
 def test_asking_a_dead_supervisor_raises_actor_dead() -> None:
     sup = Supervisor.start([])
     sup.stop(timeout=LIMIT)
     with pytest.raises(ActorDead):
         sup.which_children()
-
-
-def test_a_stray_message_is_logged_and_dropped(caplog: pytest.LogCaptureFixture) -> None:
-    sup = Supervisor.start([worker("a")])
-    sup.tell("hello")
-    assert sup.count_children().active == 1
-    assert "dropped a message that is none of a supervisor's: 'hello'" in caplog.text
 
 
 def test_the_end_of_a_supervisor_is_seen_after_the_ends_of_its_children() -> None:
@@ -274,25 +181,55 @@ def test_a_hundred_children_start_and_stop_in_order() -> None:
     assert log == [f"+{n}" for n in range(100)] + [f"-{n}" for n in reversed(range(100))]
 
 
-def test_an_unexpected_end_of_on_event_is_logged_and_harmless(caplog: pytest.LogCaptureFixture) -> None:
-    def on_event(_event: Any) -> None:
+def test_expected_reasons_are_not_logged(gate: threading.Event, caplog: pytest.LogCaptureFixture) -> None:
+    specs = [worker("a"), worker("brutal", shutdown="brutal_kill"), worker("t", restart="transient")]
+    sup = Supervisor.start(specs)
+    hang(sup.child("brutal"), gate)
+    transient = sup.child("t")
+    hang(transient, gate)
+    assert transient is not None
+    transient.stop(Normal(), block=False)
+    stopped = sup.stop(block=False)
+    gate.set()
+    assert stopped.get(timeout=LIMIT) is True
+    assert "when stopped" not in caplog.text
+
+
+def test_a_child_that_crashes_while_it_is_stopped_is_logged_and_the_others_end(
+    gate: threading.Event, caplog: pytest.LogCaptureFixture
+) -> None:
+    def crash_later(_actor: Any) -> None:
+        entered.set()
+        offload(gate.wait, LIMIT)
         raise Boom
 
-    sup = Supervisor.start([worker("a")], on_event=on_event)
-    assert sup.count_children().active == 1
-    assert "on_event of" in caplog.text
+    entered = threading.Event()
+    log: list[str] = []
+    sup = Supervisor.start([worker("a", log), worker("b", log)])
+    child = sup.child("b")
+    assert child is not None
+    child.tell(("do", crash_later))
+    assert entered.wait(LIMIT)
+    stopped = sup.stop(block=False)
+    gate.set()
+    assert stopped.get(timeout=LIMIT) is True
+    assert (sup.join(), log) == (Shutdown(), ["+a", "+b", "-b", "-a"])
+    assert "child 'b' ended with Crash(exception=Boom()) when stopped" in caplog.text
 
 
-def test_a_child_that_crashed_before_it_could_be_watched_keeps_its_true_reason() -> None:
+def test_mixed_ways_to_stop_are_each_honoured_one_after_the_other(gate: threading.Event) -> None:
+    """Static children end in reverse, so each is given its time when it is its turn."""
     events = Events()
-
-    def start() -> Any:
-        ref = Worker.start("quick")
-        crash(ref)
-        return ref
-
-    sup = Supervisor.start([ChildSpec("quick", start, restart="temporary")], on_event=events)
-    ended = events.wait_for(ChildEnded)
-    assert isinstance(ended, ChildEnded)
-    assert isinstance(ended.reason, Crash)
-    assert sup.which_children() == []
+    specs = [worker("infinite", shutdown=math.inf), worker("timed", shutdown=1.0), worker("zero", shutdown=0)]
+    with FakeClock() as clock:
+        sup = Supervisor.start([*specs, worker("brutal", shutdown="brutal_kill"), worker("polite")], on_event=events)
+        for name in ("infinite", "timed", "zero", "brutal"):
+            hang(sup.child(name), gate)
+        stopped = sup.stop(block=False)
+        clock.wait_for_waiters(1, within=1.0)
+        clock.advance(1.0)
+        gate.set()
+        assert stopped.get(timeout=LIMIT) is True
+    ended = [(event.child_id, event.reason) for event in events.all if isinstance(event, ChildEnded)]
+    killed = [("brutal", Killed()), ("zero", Killed()), ("timed", Killed())]
+    assert ended == [("polite", Shutdown()), *killed, ("infinite", Shutdown())]

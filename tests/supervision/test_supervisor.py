@@ -163,3 +163,21 @@ def test_a_supervisor_killed_while_a_child_starts_leaves_no_child(gate: threadin
     assert len(errors) == 1
     started[0].join(LIMIT)
     assert pykka.ActorRegistry.get_all() == []
+
+
+def test_a_supervisor_that_decides_not_to_run_is_ignored_and_leaves_nothing() -> None:
+    def start_inner() -> Any:
+        """What would be a supervisor's init: it may look before it starts anything."""
+        return Ignore
+
+    sup = Supervisor.start([ChildSpec("inner", start_inner, type="supervisor")])
+    assert sup.which_children() == [("inner", None, "supervisor", "stopped")]
+    assert len(pykka.ActorRegistry.get_all()) == 1
+
+
+def test_a_restart_that_is_ignored_leaves_the_child_stopped_and_costs_one_restart() -> None:
+    answers = [Worker.start, lambda: Ignore, Worker.start]
+    sup = Supervisor.start([ChildSpec("a", lambda: answers.pop(0)())], max_restarts=1)
+    crash(sup.child("a"))
+    assert states(sup.which_children()) == {"a": "stopped"}
+    assert sup.restart_child("a").is_alive()
