@@ -79,6 +79,11 @@ class Events:
             pass
         return event
 
+    def wait_for_child(self, child_id: Any, kind: type[SupervisionEvent]) -> SupervisionEvent:
+        while (event := self.wait_for(kind)).child_id != child_id:
+            pass
+        return event
+
 
 def worker(name: str, log: list[Any] | None = None, **options: Any) -> ChildSpec:
     return ChildSpec(name, Worker.start, (name, log), **options)

@@ -24,11 +24,13 @@ pytestmark = pytest.mark.backend("threads")
 class Deaf(Worker):
     """Hangs in its on_terminate until its gate opens."""
 
-    def __init__(self, gate: threading.Event) -> None:
+    def __init__(self, gate: threading.Event, ending: threading.Semaphore) -> None:
         super().__init__("deaf")
         self.gate = gate
+        self.ending = ending
 
     def on_terminate(self, reason: Any) -> None:
+        self.ending.release()
         self.gate.wait(LIMIT)
 
 
@@ -125,9 +127,12 @@ def test_its_end_is_told_once_though_its_thread_comes_back(gate: threading.Event
 
 def test_many_that_hang_while_they_end_take_one_grace_time_together(gate: threading.Event) -> None:
     with FakeClock() as clock:
-        sup = DynamicSupervisor.start()
-        children = [sup.start_child(ChildSpec("deaf", Deaf.start, (gate,), shutdown="brutal_kill")) for _ in range(9)]
+        sup, ending = DynamicSupervisor.start(), threading.Semaphore(0)
+        spec = ChildSpec("deaf", Deaf.start, (gate, ending), shutdown="brutal_kill")
+        children = [sup.start_child(spec) for _ in range(9)]
         stopped = sup.stop(block=False)
+        for _ in children:
+            assert ending.acquire(timeout=LIMIT)
         clock.wait_for_waiters(1, within=1.0)
         clock.advance(0.2)
         assert stopped.get(timeout=LIMIT) is True

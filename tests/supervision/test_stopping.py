@@ -228,6 +228,7 @@ def test_mixed_ways_to_stop_are_each_honoured_one_after_the_other(gate: threadin
         stopped = sup.stop(block=False)
         clock.wait_for_waiters(1, within=1.0)
         clock.advance(1.0)
+        events.wait_for_child("timed", ChildEnded)
         gate.set()
         assert stopped.get(timeout=LIMIT) is True
     ended = [(event.child_id, event.reason) for event in events.all if isinstance(event, ChildEnded)]

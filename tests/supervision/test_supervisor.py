@@ -181,3 +181,10 @@ def test_a_restart_that_is_ignored_leaves_the_child_stopped_and_costs_one_restar
     crash(sup.child("a"))
     assert states(sup.which_children()) == {"a": "stopped"}
     assert sup.restart_child("a").is_alive()
+
+
+def test_a_supervisor_and_its_children_run_on_the_backend_of_the_test(backend: str) -> None:
+    sup = Supervisor.start([worker("a")])
+    child = sup.child("a")
+    assert child is not None
+    assert [ref._cell.backend.name for ref in (sup, child)] == [backend, backend]
