@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, get_args
 
-from beamlens_actors import Killed, clock
+from beamlens_actors import Killed, clock, current_actor
 from beamlens_actors.waiting import Condition
 from beamlens_supervision.errors import TaskTimeout
 from beamlens_supervision.options import check_choice, check_timeout, is_whole, require
@@ -58,9 +59,13 @@ class Stream(Generic[T]):
         self._running: dict[int, tuple[Task[T], float]] = {}
         self._results: dict[int, TaskResult[T]] = {}
         self._next = 0
+        self._closed = threading.Event()
 
     def results(self) -> Iterator[TaskResult[T]]:
-        """Run, and yield how each item ended. Ends what still runs when it is closed early."""
+        """Run, and yield how each item ended. Ends what still runs when it is closed early, or its actor ends."""
+        owner = current_actor()
+        # A consumer that is killed while it waits here cannot close anything: its thread is left behind in the wait.
+        forget = None if owner is None else owner.add_exit_callback(lambda _ref, _reason: self._close())
         try:
             self._fill()
             while self._running or self._results:
@@ -71,12 +76,22 @@ class Stream(Generic[T]):
                     self._collect()
                 self._fill()
         finally:
-            for task, _ in self._running.values():
-                task.cancel()
+            if forget is not None:
+                forget()
+            self._close()
+
+    def _close(self) -> None:
+        self._closed.set()
+        for task, _ in list(self._running.values()):
+            task.cancel()
 
     def _fill(self) -> None:
         most = self._width * BUFFERED_PER_TASK
-        while len(self._running) < self._width and len(self._running) + len(self._results) < most:
+        while (
+            not self._closed.is_set()
+            and len(self._running) < self._width
+            and len(self._running) + len(self._results) < most
+        ):
             entry = next(self._items, None)
             if entry is None:
                 return
@@ -84,6 +99,8 @@ class Stream(Generic[T]):
             task = self._run(item)
             self._running[index] = (task, clock.monotonic() + self._timeout)
             task.add_done_callback(partial(self._note, index))
+            if self._closed.is_set():  # just now, by its actor's end
+                task.cancel()
 
     def _note(self, index: int, _task: Task[T]) -> None:
         with self._changed:

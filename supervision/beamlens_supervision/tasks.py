@@ -101,6 +101,9 @@ class TaskSupervisorRef(DynamicSupervisorRef):
     ) -> Iterator[TaskResult[T]]:
         """Run `fn(item)` for each of `items` in unlinked tasks and yield how each ended.
 
+        What still runs is cancelled when the iteration stops early (`close`, an error of `items`, `TaskTimeout`), and
+        when the actor that iterates ends.
+
         Args:
             fn: what to run.
             items: taken as there is room for them.
@@ -112,6 +115,7 @@ class TaskSupervisorRef(DynamicSupervisorRef):
         Raises:
             InvalidSupervisorOption: an option is wrong.
             TaskTimeout: while iterating, see `on_timeout`.
+            MaxChildren: while iterating: the supervisor has no room for as many at a time.
         """
         _checked(fn, None)
         return Stream(

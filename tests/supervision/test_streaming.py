@@ -7,9 +7,10 @@ import pytest
 
 from beamlens_actors import Crash, Killed, abandoned, offload
 from beamlens_actors.testing import FakeClock
-from beamlens_supervision import InvalidSupervisorOption, TaskResult, TaskSupervisor, TaskTimeout
+from beamlens_supervision import InvalidSupervisorOption, MaxChildren, TaskResult, TaskSupervisor, TaskTimeout
 from beamlens_supervision.streaming import BUFFERED_PER_TASK
 from tests.supervision.helpers import LIMIT, Boom, left_on
+from tests.supervision.task_helpers import Caller
 
 
 def test_results_come_in_the_order_of_the_items() -> None:
@@ -171,3 +172,48 @@ def test_an_empty_stream_is_empty() -> None:
 def test_a_bad_option_is_refused_at_once(field: str, options: Any) -> None:
     with pytest.raises(InvalidSupervisorOption, match=field):
         TaskSupervisor.start().stream(abs, [1], **options)
+
+
+def test_a_stream_ends_with_the_actor_that_iterates_over_it(backend: str, gate: threading.Event) -> None:
+    started: list[int] = []
+    entered = threading.Semaphore(0)
+
+    def work(item: int) -> None:
+        started.append(item)
+        entered.release()
+        offload(gate.wait, LIMIT)
+
+    with FakeClock() as clock:
+        sup, consumer = TaskSupervisor.start(), Caller.start()
+        consumer.tell(lambda _actor: list(sup.stream(work, range(10), 2)))
+        for _ in range(2):
+            assert entered.acquire(timeout=LIMIT)
+        consumer.kill()
+        consumer.join(LIMIT)
+        ends = [info.ref for info in sup.which_children()]
+        clock.advance(5.0)
+        assert [ref.join(LIMIT) for ref in ends if ref is not None] == [Killed()] * len(ends)
+        gate.set()
+        for thread in abandoned():
+            thread.join(LIMIT)
+        assert (sorted(started), sup.which_children()) == ([0, 1], [])
+
+
+def test_items_that_raise_end_the_rest(gate: threading.Event) -> None:
+    def items() -> Any:
+        yield 1
+        raise Boom
+
+    with FakeClock() as clock:
+        sup = TaskSupervisor.start()
+        with pytest.raises(Boom):
+            list(sup.stream(lambda _item: offload(gate.wait, LIMIT), items(), 2))
+        clock.advance(5.0)
+        assert sup.count_children().specs == 0
+
+
+def test_a_stream_that_needs_more_room_than_there_is_ends_with_that(gate: threading.Event) -> None:
+    sup = TaskSupervisor.start(max_children=1)
+    with pytest.raises(MaxChildren):
+        list(sup.stream(lambda _item: offload(gate.wait, LIMIT), range(2), 2))
+    gate.set()
