@@ -85,13 +85,12 @@ class Stream(Generic[T]):
         for task, _ in list(self._running.values()):
             task.cancel()
 
+    def _has_room(self) -> bool:
+        running, most = len(self._running), self._width * BUFFERED_PER_TASK
+        return running < self._width and running + len(self._results) < most
+
     def _fill(self) -> None:
-        most = self._width * BUFFERED_PER_TASK
-        while (
-            not self._closed.is_set()
-            and len(self._running) < self._width
-            and len(self._running) + len(self._results) < most
-        ):
+        while self._has_room() and not self._closed.is_set():
             entry = next(self._items, None)
             if entry is None:
                 return
