@@ -144,7 +144,7 @@ class ParentActor(Actor):
         child.state = "stopped"
         if clock.monotonic() - child.started_at >= self._window.max_seconds:
             child.attempt = 0
-        self._emit(ChildEnded(self.actor_ref, child.spec.id, down.ref, reason))
+        self._emit(ChildEnded, child.spec.id, down.ref, reason)
         if not self._gave_up:
             self._ended(child, reason)
 
@@ -193,14 +193,14 @@ class ParentActor(Actor):
         if child.spec.restart == "temporary":
             child.spec = child.spec.without_arguments()
         if child.running is not None:
-            self._emit(ChildStarted(self.actor_ref, child.spec.id, child.running))
+            self._emit(ChildStarted, child.spec.id, child.running)
         return returned
 
     def _launch_again(self, child: Child, *extra_args: Any) -> None:
         self._launch(child, *extra_args)
         if child.running is not None:
             child.restarts += 1
-            self._emit(ChildRestarted(self.actor_ref, child.spec.id, child.running, child.restarts))
+            self._emit(ChildRestarted, child.spec.id, child.running, child.restarts)
 
     def _end_one(self, child: Child) -> None:
         """End `child` in its own time, whatever its state, and cancel its restart; its record stays."""
@@ -228,7 +228,7 @@ class ParentActor(Actor):
         expected = isinstance(reason, Shutdown) or (isinstance(reason, Killed) and not asked)
         if not expected and not (isinstance(reason, Normal) and child.spec.restart != "permanent"):
             logger.warning("%s: child %r ended with %r when stopped", self.actor_ref.name, child.spec.id, reason)
-        self._emit(ChildEnded(self.actor_ref, child.spec.id, ref, reason))
+        self._emit(ChildEnded, child.spec.id, ref, reason)
 
     def _restart(self, child: Child) -> None:
         """Count one restart of `child`, and try it now or after its backoff; or give up."""
@@ -268,14 +268,14 @@ class ParentActor(Actor):
             window.max_restarts,
             window.max_seconds,
         )
-        self._emit(GaveUp(self.actor_ref, child.spec.id, window.max_restarts, window.max_seconds))
+        self._emit(GaveUp, child.spec.id, window.max_restarts, window.max_seconds)
         self.stop(Shutdown())
 
-    def _emit(self, event: SupervisionEvent) -> None:
+    def _emit(self, kind: type[SupervisionEvent], child_id: Hashable, *details: Any) -> None:
         if self._on_event is None:
             return
         try:
-            self._on_event(event)
+            self._on_event(kind(self.actor_ref, child_id, *details))
         except BaseException:
             logger.exception("on_event of %s failed", self.actor_ref.name)
 
