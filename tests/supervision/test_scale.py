@@ -1,4 +1,7 @@
-"""Many children: what one costs does not grow with their number."""
+"""Many children: what one costs does not grow with their number.
+
+Measured in time of the processor, which other programs cannot take away.
+"""
 
 from __future__ import annotations
 
@@ -27,16 +30,16 @@ def test_list_and_count_agree_for_five_hundred_children() -> None:
 
 
 def test_a_child_costs_about_the_same_among_many() -> None:
-    def seconds_each(number: int) -> float:
-        begin = time.perf_counter()
+    def cpu_seconds_each(number: int) -> float:
+        begin = time.process_time()
         sup = DynamicSupervisor.start()
         for _ in range(number):
             sup.start_child(worker("a", restart="temporary"))
-        sup.stop(timeout=LIMIT)
-        return (time.perf_counter() - begin) / number
+        sup.stop()
+        return (time.process_time() - begin) / number
 
-    seconds_each(50)
-    assert seconds_each(1000) < 10 * seconds_each(100)
+    cpu_seconds_each(50)
+    assert cpu_seconds_each(1000) < 10 * cpu_seconds_each(100)
 
 
 @pytest.mark.backend("greenlets")
@@ -53,23 +56,23 @@ def test_list_and_count_agree_for_two_thousand_children() -> None:
 
 @pytest.mark.backend("greenlets")
 def test_ten_times_the_dynamic_children_take_about_ten_times_as_long() -> None:
-    def seconds_each(number: int) -> float:
-        begin = time.perf_counter()
+    def cpu_seconds_each(number: int) -> float:
+        begin = time.process_time()
         sup = DynamicSupervisor.start()
         for _ in range(number):
             sup.start_child(ChildSpec("a", Worker.start, restart="temporary"))
-        sup.stop(timeout=LIMIT)
-        return (time.perf_counter() - begin) / number
+        sup.stop()
+        return (time.process_time() - begin) / number
 
-    assert seconds_each(10_000) < 5 * min(seconds_each(1000) for _ in range(3))
+    assert cpu_seconds_each(10_000) < 5 * min(cpu_seconds_each(1000) for _ in range(3))
 
 
 @pytest.mark.backend("greenlets")
 def test_ten_times_the_static_children_take_about_ten_times_as_long() -> None:
-    def seconds_each(number: int) -> float:
+    def cpu_seconds_each(number: int) -> float:
         specs = [ChildSpec(each, Worker.start) for each in range(number)]
-        begin = time.perf_counter()
-        Supervisor.start(specs).stop(timeout=LIMIT)
-        return (time.perf_counter() - begin) / number
+        begin = time.process_time()
+        Supervisor.start(specs).stop()
+        return (time.process_time() - begin) / number
 
-    assert seconds_each(10_000) < 5 * min(seconds_each(1000) for _ in range(3))
+    assert cpu_seconds_each(10_000) < 5 * min(cpu_seconds_each(1000) for _ in range(3))
