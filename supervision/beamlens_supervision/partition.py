@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
 
 from beamlens_supervision.child_spec import ChildSpec, check_child_spec
 from beamlens_supervision.children import Child
-from beamlens_supervision.errors import ChildNotFound, ChildRestarting, InvalidChildSpec, NoPartitions
+from beamlens_supervision.errors import (
+    ChildNotFound,
+    ChildRestarting,
+    InvalidChildSpec,
+    InvalidSupervisorOption,
+    NoPartitions,
+)
 from beamlens_supervision.options import check_callback, check_name, is_whole, require
 from beamlens_supervision.parent import Operations, ParentActor
 from beamlens_supervision.refs import ParentRef
@@ -187,5 +193,4 @@ def _hash(key: object) -> int:
     try:
         return hash(key)
     except TypeError:
-        require(condition=False, field="key", value=key, expected="hashable")
-        raise
+        raise InvalidSupervisorOption("key", key, "hashable") from None

@@ -17,6 +17,9 @@ from beamlens_supervision import (
     ChildSpec,
     Supervisor,
 )
+from beamlens_supervision.children import Child
+from beamlens_supervision.parent import Request
+from beamlens_supervision.retries import Retries
 from tests.supervision.helpers import (
     LIMIT,
     Boom,
@@ -197,3 +200,34 @@ def test_a_killed_child_whose_thread_never_ends_is_replaced(gate: threading.Even
     assert (second is first, second.ask("name?")) == (False, "a")
     assert first is not None
     assert first.join() == Killed()
+
+
+def test_a_retry_that_waits_in_the_mailbox_is_dropped_when_its_child_is_terminated_before() -> None:
+    go, entered = threading.Event(), threading.Event()
+    calls: list[int] = []
+
+    def start() -> Any:
+        calls.append(1)
+        if len(calls) > 1:
+            entered.set()
+            offload(go.wait, LIMIT)
+            raise Boom
+        return Worker.start("a")
+
+    sup = Supervisor.start([ChildSpec("a", start)], max_restarts=1000)
+    crash(sup.child("a"))
+    assert entered.wait(LIMIT)
+    # Handled after the attempt that is under way, and before the next, which that one will ask for.
+    terminated = sup.ask(Request("terminate_child", ("a",)), block=False)
+    go.set()
+    terminated.get(timeout=LIMIT)
+    sup.count_children()
+    assert (states(sup.which_children()), len(calls)) == ({"a": "stopped"}, 2)
+
+
+def test_a_retry_that_comes_up_after_the_end_of_its_supervisor_is_nobodys() -> None:
+    sup = Supervisor.start([])
+    sup.stop(timeout=LIMIT)
+    retries = Retries(sup)
+    retries.add(Child(worker("a")), 0.0, counted=True)
+    assert not retries.untold
