@@ -185,9 +185,10 @@ def test_a_stream_ends_with_the_actor_that_iterates_over_it(backend: str, gate: 
 
     with FakeClock() as clock:
         sup, consumer = TaskSupervisor.start(), Caller.start()
-        consumer.tell(lambda _actor: list(sup.stream(work, range(10), 2)))
+        consumer.tell(lambda _actor: list(sup.stream(work, range(10), 2, timeout=10.0)))
         for _ in range(2):
             assert entered.acquire(timeout=LIMIT)
+        clock.wait_for_waiters(1, within=10.0)  # the consumer, for either
         consumer.kill()
         consumer.join(LIMIT)
         ends = [info.ref for info in sup.which_children()]
