@@ -457,6 +457,6 @@ class Cell:
             self.kill()
             raise StartTimeout(f"on_start of {self.name} took longer than {timeout} s") from None
         except BaseException:
-            # If on_start did not fail, its starter was killed while it waited, and nobody would ever know of this one.
+            # The wait itself was ended too, by Ctrl-C or because the starter was killed: nobody else will have a ref.
             self.kill()
             raise

@@ -103,6 +103,10 @@ class Future(pykka.Future[T], Generic[T]):
         # If it came meanwhile, whoever brought it may have looked before.
         return not self._outcomes or not self._remove_callback(fn)
 
+    def remove_done_callback(self, fn: Callable[[], object]) -> bool:
+        """Undo `add_done_callback`; False when `fn` was called, or is being."""
+        return self._remove_callback(fn)
+
     def _remove_callback(self, fn: Callable[[], object]) -> bool:
         try:
             self._waiting.remove(fn)

@@ -1,6 +1,7 @@
 """Supervision as in Erlang/OTP: who restarts whom. Needs nothing but `beamlens_actors`."""
 
-from beamlens_supervision.child_spec import ChildSpec, Ignore, check_child_specs
+from beamlens_supervision.backoff import Backoff
+from beamlens_supervision.child_spec import ChildSpec, Ignore, check_child_specs, child_spec
 from beamlens_supervision.children import ChildCounts, ChildInfo
 from beamlens_supervision.dynamic import DynamicSupervisor
 from beamlens_supervision.errors import (
@@ -13,12 +14,15 @@ from beamlens_supervision.errors import (
     InvalidChildSpec,
     InvalidSupervisorOption,
     MaxChildren,
+    NoPartitions,
     SupervisionError,
     TaskCancelled,
     TaskEnded,
     TaskTimeout,
 )
 from beamlens_supervision.events import ChildEnded, ChildRestarted, ChildStarted, GaveUp, SupervisionEvent
+from beamlens_supervision.many import await_many, yield_many
+from beamlens_supervision.partition import PartitionSupervisor, PartitionSupervisorRef
 from beamlens_supervision.refs import DynamicSupervisorRef, SupervisorRef
 from beamlens_supervision.supervisor import Supervisor
 from beamlens_supervision.task import Task, TaskResult, callers
@@ -28,6 +32,7 @@ from beamlens_supervision.tree import TreeNode, format_tree, tree
 __all__ = [
     "AlreadyPresent",
     "AlreadyStarted",
+    "Backoff",
     "ChildCounts",
     "ChildEnded",
     "ChildInfo",
@@ -45,6 +50,9 @@ __all__ = [
     "InvalidChildSpec",
     "InvalidSupervisorOption",
     "MaxChildren",
+    "NoPartitions",
+    "PartitionSupervisor",
+    "PartitionSupervisorRef",
     "SupervisionError",
     "SupervisionEvent",
     "Supervisor",
@@ -57,8 +65,11 @@ __all__ = [
     "TaskSupervisorRef",
     "TaskTimeout",
     "TreeNode",
+    "await_many",
     "callers",
     "check_child_specs",
+    "child_spec",
     "format_tree",
     "tree",
+    "yield_many",
 ]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias, get_args
 
 from beamlens_actors import ActorRef, Crash, ExitReason, Killed, NoProcess
 from beamlens_supervision.errors import InvalidChildSpec
+from beamlens_supervision.options import is_seconds
 
 Restart: TypeAlias = Literal["permanent", "transient", "temporary"]
 ChildType: TypeAlias = Literal["worker", "supervisor"]
@@ -37,8 +39,8 @@ class ChildSpec:
             `math.inf` waits for ever; `None` is 5 s for a worker, for ever for a supervisor.
         type: for display and counts.
         significant: its end may end the supervisor; see `auto_shutdown` of `Supervisor`.
-        backoff: seconds to wait before a restart, or a function from the attempt (1, 2, ...) to them.
-            Attempts count from 1 again once it ran for as long as the supervisor's `max_seconds`.
+        backoff: seconds to wait before a restart, or a function from the attempt (1, 2, ...) to them, such as
+            a `Backoff`. Attempts count from 1 again once it ran for as long as the supervisor's `max_seconds`.
 
     Raises:
         InvalidChildSpec: naming field and value.
@@ -55,10 +57,10 @@ class ChildSpec:
     backoff: Backoff = None
 
     def __post_init__(self) -> None:
-        _require(self.id is not None and isinstance(self.id, Hashable), "id", self.id, "hashable and not None")
+        _require(self.id is not None and is_hashable(self.id), "id", self.id, "hashable and not None")
         _require(callable(self.start), "start", self.start, "callable")
         _require(isinstance(self.args, tuple), "args", self.args, "a tuple")
-        _require(isinstance(self.kwargs, Mapping), "kwargs", self.kwargs, "a mapping")
+        _require(_is_kwargs(self.kwargs), "kwargs", self.kwargs, "a mapping with strings as keys")
         _require_choice("restart", self.restart, get_args(Restart))
         _require_choice("type", self.type, get_args(ChildType))
         expected = 'None, "brutal_kill", math.inf or a number of seconds that is not negative'
@@ -78,6 +80,15 @@ class ChildSpec:
             return 0.0
         return None if math.isinf(self.shutdown) else self.shutdown
 
+    def without_arguments(self) -> ChildSpec:
+        """This spec as it is kept for a temporary child, which will not need its arguments again."""
+        if not self.args and not self.kwargs:
+            return self
+        kept = copy.copy(self)
+        object.__setattr__(kept, "args", ())
+        object.__setattr__(kept, "kwargs", {})
+        return kept
+
     def wants_restart(self, reason: ExitReason) -> bool:
         """Whether a child of this spec that ended for `reason` is to be started again."""
         if self.restart == "transient":
@@ -90,18 +101,64 @@ def is_abnormal(reason: ExitReason) -> bool:
     return isinstance(reason, Crash | Killed | NoProcess)
 
 
+def child_spec(target: Any, *args: Any, **overrides: Any) -> ChildSpec:
+    """The spec of something that knows its own, with some fields of it changed.
+
+        class Store(Actor):
+            @classmethod
+            def child_spec(cls, path="store.db"):
+                return ChildSpec("store", cls.start, (path,))
+
+        Supervisor.start([child_spec(Store), child_spec(Store, "b.db", id="second", restart="transient")])
+
+    Args:
+        target: a `ChildSpec`, or what has a method `child_spec` that returns one, as all supervisors have.
+        args: for that method.
+        overrides: fields of `ChildSpec`.
+
+    Raises:
+        InvalidChildSpec: `target` has no such method (with a hint for an actor class), or it returns something
+            else; or a field is wrong.
+        TypeError: there is no field of that name.
+    """
+    if isinstance(target, ChildSpec):
+        return replace(target, **overrides)
+    hook = getattr(target, "child_spec", None)
+    if not callable(hook):
+        expected = "a ChildSpec, or something with a method child_spec() that returns one"
+        raise InvalidChildSpec("spec", target, expected + _hint(target))
+    made = hook(*args)
+    if not isinstance(made, ChildSpec):
+        name = getattr(target, "__qualname__", type(target).__qualname__)
+        raise InvalidChildSpec(f"what {name}.child_spec returns", made, "a ChildSpec")
+    return replace(made, **overrides)
+
+
 def check_child_specs(specs: Iterable[ChildSpec]) -> None:
     """Check what would be given to a supervisor, without starting anything.
 
     Raises:
-        InvalidChildSpec: something is no `ChildSpec`, or two have the same id.
+        InvalidChildSpec: it is no collection, something in it is no `ChildSpec`, or two have the same id.
     """
+    _require(isinstance(specs, Iterable), "specs", specs, "a collection of ChildSpec")
     seen: set[Hashable] = set()
     for spec in specs:
         check_child_spec(spec)
         if spec.id in seen:
             raise InvalidChildSpec("id", spec.id, "given once in a list")
         seen.add(spec.id)
+
+
+def collect_specs(specs: Iterable[ChildSpec]) -> tuple[ChildSpec, ...]:
+    """`specs`, which may be a generator, checked.
+
+    Raises:
+        InvalidChildSpec: see `check_child_specs`.
+    """
+    _require(isinstance(specs, Iterable), "specs", specs, "a collection of ChildSpec")
+    collected = tuple(specs)
+    check_child_specs(collected)
+    return collected
 
 
 def check_child_spec(spec: object) -> None:
@@ -112,12 +169,15 @@ def check_child_spec(spec: object) -> None:
     """
     if isinstance(spec, ChildSpec):
         return
-    hint = ""
+    raise InvalidChildSpec("spec", spec, f"a ChildSpec{_hint(spec)}")
+
+
+def _hint(spec: object) -> str:
     if isinstance(spec, type) and hasattr(spec, "start"):
-        hint = f', as in ChildSpec("{spec.__name__.lower()}", {spec.__name__}.start)'
-    elif isinstance(spec, ActorRef):
-        hint = ", whose start makes the actor; this one runs already"
-    raise InvalidChildSpec("spec", spec, f"a ChildSpec{hint}")
+        return f', as in ChildSpec("{spec.__name__.lower()}", {spec.__name__}.start)'
+    if isinstance(spec, ActorRef):
+        return ", whose start makes the actor; this one runs already"
+    return ""
 
 
 def _require(condition: bool, name: str, value: object, expected: str) -> None:
@@ -129,13 +189,22 @@ def _require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     _require(isinstance(value, str) and value in choices, name, value, f"one of {', '.join(choices)}")
 
 
-def _is_seconds(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+def is_hashable(value: object) -> bool:
+    """Whether `value` can be a key: a tuple that holds a list says it can, and cannot."""
+    try:
+        hash(value)
+    except Exception:  # noqa: BLE001 - anybody's __hash__
+        return False
+    return True
+
+
+def _is_kwargs(value: object) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
 
 
 def _is_shutdown(value: object) -> bool:
-    return value is None or value == "brutal_kill" or _is_seconds(value)
+    return value is None or value == "brutal_kill" or is_seconds(value)
 
 
 def _is_backoff(value: object) -> bool:
-    return value is None or callable(value) or (_is_seconds(value) and value != math.inf)
+    return value is None or callable(value) or (is_seconds(value) and value != math.inf)

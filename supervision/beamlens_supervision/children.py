@@ -69,10 +69,14 @@ class Child:
         if not callable(backoff):
             return backoff or 0.0
         try:
-            return max(0.0, float(backoff(self.attempt)))
-        except Exception:
+            seconds = float(backoff(self.attempt))
+        except BaseException:
             logger.exception("backoff of child %r failed; it is restarted at once", self.spec.id)
             return 0.0
+        if not math.isfinite(seconds):
+            logger.error("backoff of child %r gave %r; it is restarted at once", self.spec.id, seconds)
+            return 0.0
+        return max(0.0, seconds)
 
     def info(self) -> ChildInfo:
         """What others see of it."""
@@ -119,6 +123,7 @@ def end(ref: ActorRef[Any], timeout: float | None) -> ExitReason:
 def end_all(timeouts: dict[ActorRef[Any], float | None]) -> dict[ActorRef[Any], ExitReason]:
     """`end` for many at once: takes as long as the slowest, not the sum."""
     begin = clock.monotonic()
+    killed_by = begin + KILL_GRACE
     for ref, timeout in timeouts.items():
         if timeout == 0:
             ref.kill()
@@ -128,7 +133,7 @@ def end_all(timeouts: dict[ActorRef[Any], float | None]) -> dict[ActorRef[Any], 
     # Those that are waited for longest come last, so that nobody outlives its own time because of them.
     for ref in sorted(timeouts, key=lambda ref: _longest_last(timeouts[ref])):
         timeout = timeouts[ref]
-        reasons[ref] = _killed_end(ref) if timeout == 0 else _asked_end(ref, timeout, begin)
+        reasons[ref] = _killed_end(ref, killed_by) if timeout == 0 else _asked_end(ref, timeout, begin)
     return reasons
 
 
@@ -141,14 +146,16 @@ def _asked_end(ref: ActorRef[Any], timeout: float | None, begin: float) -> ExitR
         return ref.join(None if timeout is None else clock.remaining(begin + timeout))
     except StopTimeout:
         ref.kill()
-        return _killed_end(ref)
+        return _killed_end(ref, clock.monotonic() + KILL_GRACE)
 
 
-def _killed_end(ref: ActorRef[Any]) -> ExitReason:
+def _killed_end(ref: ActorRef[Any], deadline: float) -> ExitReason:
     """A busy thread is dead at once; an idle one runs its `on_terminate`, and counts as busy meanwhile."""
-    for _ in range(2):
-        try:
-            return ref.join(KILL_GRACE)
-        except StopTimeout:
-            ref.kill()
-    return Killed()
+    try:
+        return ref.join(clock.remaining(deadline))
+    except StopTimeout:
+        ref.kill()
+    try:
+        return ref.join(KILL_GRACE)
+    except StopTimeout:
+        return Killed()

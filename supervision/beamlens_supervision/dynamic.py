@@ -5,22 +5,23 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from beamlens_actors import ActorRef
 from beamlens_supervision.child_spec import ChildSpec, check_child_spec
 from beamlens_supervision.children import Child
 from beamlens_supervision.errors import (
     ChildNotFound,
     ChildStartError,
     InvalidChildSpec,
-    InvalidSupervisorOption,
     MaxChildren,
 )
+from beamlens_supervision.options import check_name, is_whole, require
 from beamlens_supervision.parent import Operations, ParentActor
 from beamlens_supervision.refs import DynamicSupervisorRef
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from beamlens_actors import ActorRef, ExitReason
+    from beamlens_actors import ExitReason
     from beamlens_supervision.events import OnEvent
 
 
@@ -41,6 +42,7 @@ class DynamicSupervisor(ParentActor):
         extra_args: tuple[Any, ...] = (),
         *,
         name: str | None = None,
+        backend: str | None = None,
         on_event: OnEvent | None = None,
     ) -> DynamicSupervisorRef:
         """Start a supervisor without children.
@@ -51,12 +53,15 @@ class DynamicSupervisor(ParentActor):
             max_seconds: the length of that window.
             extra_args: put before the arguments of each child, on first start and on restarts.
             name: for display and logs.
+            backend: what it runs on, and its children that do not choose; by default that of the calling actor,
+                else the process's.
             on_event: is called with each `SupervisionEvent`, in the supervisor.
 
         Raises:
             InvalidSupervisorOption: an option is wrong.
         """
-        ref = cls.options(name=name, start_timeout=None).start(
+        check_name(name)
+        ref = cls.options(name=name, backend=backend, start_timeout=None).start(
             max_children, max_restarts, max_seconds, extra_args, on_event=on_event
         )
         return cast("DynamicSupervisorRef", ref)
@@ -71,10 +76,9 @@ class DynamicSupervisor(ParentActor):
         on_event: OnEvent | None = None,
     ) -> None:
         super().__init__(max_restarts, max_seconds, on_event)
-        if not _is_limit(max_children):
-            raise InvalidSupervisorOption("max_children", max_children, "math.inf or a whole number of at least 0")
-        if not isinstance(extra_args, tuple):
-            raise InvalidSupervisorOption("extra_args", extra_args, "a tuple")
+        limited = max_children == math.inf or is_whole(max_children, 0)
+        require(limited, "max_children", max_children, "math.inf or a whole number of at least 0")
+        require(isinstance(extra_args, tuple), "extra_args", extra_args, "a tuple")
         self._max_children = max_children
         self._extra_args = extra_args
         # A child that is being restarted stays under its last ref, by which it can still be terminated.
@@ -120,7 +124,8 @@ class DynamicSupervisor(ParentActor):
         return returned
 
     def _terminate_child(self, ref: ActorRef[Any]) -> None:
-        child = self._children.get(ref)
+        # Checked because an id, say, may not even be hashable, which must not end the supervisor.
+        child = self._children.get(ref) if isinstance(ref, ActorRef) else None
         if child is None:
             raise ChildNotFound(ref)
         self._end_one(child)
@@ -131,9 +136,3 @@ class DynamicSupervisor(ParentActor):
         "start_child": _start_child,
         "terminate_child": _terminate_child,
     }
-
-
-def _is_limit(value: object) -> bool:
-    if value == math.inf:
-        return True
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

@@ -10,6 +10,7 @@
     ├── ChildRunning                          has to be terminated first
     ├── ChildRestarting                       between two attempts to restart it
     ├── MaxChildren                           as many children as are allowed
+    ├── NoPartitions          (LookupError)   a partitioned supervisor was shrunk to nothing
     ├── TaskTimeout           (TimeoutError)  no result in time
     └── TaskEnded                             it ended without a result; carries the exit reason
         └── TaskCancelled
@@ -28,6 +29,18 @@ if TYPE_CHECKING:
     from beamlens_actors import ActorRef, ExitReason
 
 
+_SHOWN = 200  # characters of a value in a message
+
+
+def _shown(value: object) -> str:
+    """`repr(value)`, which must not fail in place of what it is shown for, nor fill the log."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - anybody's __repr__
+        return f"a {type(value).__qualname__} without a repr"
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+
+
 class SupervisionError(Exception):
     """Base of every error of this package."""
 
@@ -41,7 +54,7 @@ class InvalidChildSpec(SupervisionError, ValueError):
     """
 
     def __init__(self, field: str, value: object, expected: str) -> None:
-        super().__init__(f"invalid child spec: {field} must be {expected}, not {value!r}")
+        super().__init__(f"invalid child spec: {field} must be {expected}, not {_shown(value)}")
         self.field = field
         self.value = value
 
@@ -55,7 +68,7 @@ class InvalidSupervisorOption(SupervisionError, ValueError):
     """
 
     def __init__(self, field: str, value: object, expected: str) -> None:
-        super().__init__(f"{field} must be {expected}, not {value!r}")
+        super().__init__(f"{field} must be {expected}, not {_shown(value)}")
         self.field = field
         self.value = value
 
@@ -124,6 +137,13 @@ class MaxChildren(SupervisionError):
     def __init__(self, limit: float) -> None:
         super().__init__(f"there are {limit} children, as many as max_children allows")
         self.limit = limit
+
+
+class NoPartitions(SupervisionError, LookupError):
+    """A `PartitionSupervisor` that was resized to 0 has nowhere to route to."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} has no partitions; resize it")
 
 
 class TaskTimeout(SupervisionError, TimeoutError):

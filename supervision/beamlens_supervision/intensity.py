@@ -6,7 +6,7 @@ import math
 from collections import deque
 
 from beamlens_actors import clock
-from beamlens_supervision.errors import InvalidSupervisorOption
+from beamlens_supervision.options import is_seconds, is_whole, require
 
 
 class RestartWindow:
@@ -18,10 +18,9 @@ class RestartWindow:
         Raises:
             InvalidSupervisorOption: `max_restarts` is no whole number from 0, `max_seconds` not positive.
         """
-        if not isinstance(max_restarts, int) or isinstance(max_restarts, bool) or max_restarts < 0:
-            raise InvalidSupervisorOption("max_restarts", max_restarts, "a whole number of at least 0")
-        if not _is_period(max_seconds):
-            raise InvalidSupervisorOption("max_seconds", max_seconds, "a positive, finite number of seconds")
+        require(is_whole(max_restarts, 0), "max_restarts", max_restarts, "a whole number of at least 0")
+        period = is_seconds(max_seconds) and 0 < max_seconds < math.inf
+        require(period, "max_seconds", max_seconds, "a positive, finite number of seconds")
         self.max_restarts = max_restarts
         self.max_seconds = max_seconds
         self._times: deque[float] = deque()
@@ -33,7 +32,3 @@ class RestartWindow:
         while self._times[0] < now - self.max_seconds:
             self._times.popleft()
         return len(self._times) <= self.max_restarts
-
-
-def _is_period(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf

@@ -15,7 +15,6 @@ from beamlens_actors import (
     Exit,
     ExitReason,
     Killed,
-    MailboxFull,
     Monitor,
     Normal,
     ReplyError,
@@ -24,6 +23,8 @@ from beamlens_actors import (
     current_actor,
 )
 from beamlens_supervision import children as kids
+from beamlens_supervision.child_spec import Backoff, ChildSpec, Restart
+from beamlens_supervision.child_spec import Shutdown as ShutdownTime
 from beamlens_supervision.errors import ChildStartError, SupervisionError
 from beamlens_supervision.events import (
     ChildEnded,
@@ -34,9 +35,11 @@ from beamlens_supervision.events import (
     SupervisionEvent,
 )
 from beamlens_supervision.intensity import RestartWindow
+from beamlens_supervision.options import check_callback
+from beamlens_supervision.retries import Retries, Retry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Hashable, Iterable
 
     from beamlens_supervision.children import Child, ChildCounts, ChildInfo
 
@@ -53,21 +56,6 @@ class Request:
     args: tuple[Any, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Retry:
-    """A restart that is due `at` a time of the clock; `counted`: the window knows of it."""
-
-    at: float
-    counted: bool
-
-
-class _Tick:
-    """Told to oneself so that messages that came before a retry is due are handled before it."""
-
-
-_TICK = _Tick()
-
-
 class ParentActor(Actor):
     """Base of the supervisors. Subclasses keep the children and decide what happens when one ends."""
 
@@ -76,12 +64,39 @@ class ParentActor(Actor):
     def __init__(self, max_restarts: int, max_seconds: float, on_event: OnEvent | None) -> None:
         super().__init__()
         self._window = RestartWindow(max_restarts, max_seconds)
+        check_callback("on_event", on_event)
         self._on_event = on_event
         self._parent = current_actor()
         self._watched: dict[Monitor, Child] = {}
-        self._retries: dict[Child, _Retry] = {}
-        self._owes_tick = False
+        self._retries = Retries(self.actor_ref)
         self._gave_up = False
+
+    @classmethod
+    def child_spec(
+        cls,
+        id: Hashable,  # noqa: A002 - as in ChildSpec
+        *args: Any,
+        restart: Restart = "permanent",
+        shutdown: ShutdownTime = None,
+        significant: bool = False,
+        backoff: Backoff = None,
+        **kwargs: Any,
+    ) -> ChildSpec:
+        """The spec with which another supervisor, yours or a host's, takes this one as its child.
+
+        Args:
+            id: its name there.
+            args: for this class's `start`.
+            restart: see `ChildSpec`, as for all that follow.
+            shutdown: by default it may take as long as its children do.
+            significant: whether its end may end the other.
+            backoff: seconds before a restart.
+            kwargs: for this class's `start`.
+
+        Raises:
+            InvalidChildSpec: naming field and value.
+        """
+        return ChildSpec(id, cls.start, args, kwargs, restart, shutdown, "supervisor", significant, backoff)
 
     @abstractmethod
     def _known(self) -> Iterable[Child]:
@@ -108,15 +123,14 @@ class ParentActor(Actor):
         except SupervisionError as refusal:
             raise ReplyError(refusal) from refusal.__cause__
         finally:
-            if self._owes_tick:
-                self._owes_tick = False
-                self._tick()
+            if self._retries.untold:
+                self._retries.tell_untold()
 
     def _answer(self, message: Any) -> Any:
         if isinstance(message, Request):
             return self.operations[message.operation](self, *message.args)
-        if message is _TICK:
-            self._run_retries()
+        if isinstance(message, Retry):
+            self._retry(message)
         else:
             logger.warning("%s dropped a message that is none of a supervisor's: %r", self.actor_ref.name, message)
         return None
@@ -130,7 +144,7 @@ class ParentActor(Actor):
         child.state = "stopped"
         if clock.monotonic() - child.started_at >= self._window.max_seconds:
             child.attempt = 0
-        self._emit(ChildEnded(self.actor_ref, child.spec.id, down.ref, reason))
+        self._emit(ChildEnded, child.spec.id, down.ref, reason)
         if not self._gave_up:
             self._ended(child, reason)
 
@@ -141,7 +155,7 @@ class ParentActor(Actor):
 
     def on_terminate(self, reason: ExitReason) -> None:  # noqa: D102
         self._gave_up = True
-        self._retries.clear()
+        self._retries.cancel_all()
         if isinstance(reason, Killed):
             self._end_together(list(self._known()), brutally=True)
         else:
@@ -154,7 +168,7 @@ class ParentActor(Actor):
             ChildStartError: nothing of it runs.
         """
         spec = child.spec
-        try:
+        try:  # whatever it raises, a SystemExit too, is the child's affair
             returned = spec.start(*extra_args, *spec.args, **spec.kwargs)
             ref = kids.ref_of(returned)
         except BaseException as error:
@@ -176,15 +190,17 @@ class ParentActor(Actor):
 
     def _launch_new(self, child: Child, *extra_args: Any) -> Any:
         returned = self._launch(child, *extra_args)
+        if child.spec.restart == "temporary":
+            child.spec = child.spec.without_arguments()
         if child.running is not None:
-            self._emit(ChildStarted(self.actor_ref, child.spec.id, child.running))
+            self._emit(ChildStarted, child.spec.id, child.running)
         return returned
 
     def _launch_again(self, child: Child, *extra_args: Any) -> None:
         self._launch(child, *extra_args)
         if child.running is not None:
             child.restarts += 1
-            self._emit(ChildRestarted(self.actor_ref, child.spec.id, child.running, child.restarts))
+            self._emit(ChildRestarted, child.spec.id, child.running, child.restarts)
 
     def _end_one(self, child: Child) -> None:
         """End `child` in its own time, whatever its state, and cancel its restart; its record stays."""
@@ -199,7 +215,7 @@ class ParentActor(Actor):
             self._has_ended(child, ref, reasons[ref], asked=timeouts[ref] != 0)
 
     def _let_go(self, child: Child) -> ActorRef[Any] | None:
-        self._retries.pop(child, None)
+        self._retries.cancel(child)
         ref = child.running
         if child.monitor is not None:
             self._watched.pop(child.monitor, None)
@@ -212,7 +228,7 @@ class ParentActor(Actor):
         expected = isinstance(reason, Shutdown) or (isinstance(reason, Killed) and not asked)
         if not expected and not (isinstance(reason, Normal) and child.spec.restart != "permanent"):
             logger.warning("%s: child %r ended with %r when stopped", self.actor_ref.name, child.spec.id, reason)
-        self._emit(ChildEnded(self.actor_ref, child.spec.id, ref, reason))
+        self._emit(ChildEnded, child.spec.id, ref, reason)
 
     def _restart(self, child: Child) -> None:
         """Count one restart of `child`, and try it now or after its backoff; or give up."""
@@ -224,8 +240,7 @@ class ParentActor(Actor):
         if delay > 0:
             self._before_waiting(child)
             child.state = "restarting"
-            self._retries[child] = _Retry(clock.monotonic() + delay, counted=True)
-            clock.call_later(delay, self._tick)
+            self._retries.add(child, delay, counted=True)
         else:
             self._attempt(child)
 
@@ -233,28 +248,15 @@ class ParentActor(Actor):
         """An attempt failed: queue the next one behind the messages that wait."""
         logger.warning("%s: %s; trying again", self.actor_ref.name, error)
         child.state = "restarting"
-        self._retries[child] = _Retry(clock.monotonic(), counted=False)
-        self._tick()
+        self._retries.add(child, 0.0, counted=False)
 
-    def _tick(self) -> None:
-        try:
-            self.actor_ref.tell(_TICK)
-        except MailboxFull:
-            # Then there are messages to handle, and after the next one there is room.
-            self._owes_tick = True
-        except ActorDead:
-            pass
-
-    def _run_retries(self) -> None:
-        now = clock.monotonic()
-        for child, retry in list(self._retries.items()):
-            if retry.at > now or self._gave_up or self._retries.get(child) is not retry:
-                continue
-            del self._retries[child]
-            if retry.counted:
-                self._attempt(child)
-            else:
-                self._restart(child)
+    def _retry(self, retry: Retry) -> None:
+        if self._gave_up or not self._retries.take(retry):
+            return
+        if retry.counted:
+            self._attempt(retry.child)
+        else:
+            self._restart(retry.child)
 
     def _give_up(self, child: Child) -> None:
         self._gave_up = True
@@ -266,15 +268,15 @@ class ParentActor(Actor):
             window.max_restarts,
             window.max_seconds,
         )
-        self._emit(GaveUp(self.actor_ref, child.spec.id, window.max_restarts, window.max_seconds))
+        self._emit(GaveUp, child.spec.id, window.max_restarts, window.max_seconds)
         self.stop(Shutdown())
 
-    def _emit(self, event: SupervisionEvent) -> None:
+    def _emit(self, kind: type[SupervisionEvent], child_id: Hashable, *details: Any) -> None:
         if self._on_event is None:
             return
         try:
-            self._on_event(event)
-        except Exception:
+            self._on_event(kind(self.actor_ref, child_id, *details))
+        except BaseException:
             logger.exception("on_event of %s failed", self.actor_ref.name)
 
     def _which_children(self) -> list[ChildInfo]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, get_args
 
-from beamlens_supervision.errors import InvalidSupervisorOption
+from beamlens_supervision.options import check_choice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ def check_strategy(strategy: object) -> None:
     Raises:
         InvalidSupervisorOption: naming the choices.
     """
-    _check("strategy", strategy, get_args(Strategy))
+    check_choice("strategy", strategy, get_args(Strategy))
 
 
 def check_auto_shutdown(auto_shutdown: object) -> None:
@@ -30,7 +30,7 @@ def check_auto_shutdown(auto_shutdown: object) -> None:
     Raises:
         InvalidSupervisorOption: naming the choices.
     """
-    _check("auto_shutdown", auto_shutdown, get_args(AutoShutdown))
+    check_choice("auto_shutdown", auto_shutdown, get_args(AutoShutdown))
 
 
 def affected(strategy: Strategy, children: Sequence[T], failed: T) -> list[T]:
@@ -43,8 +43,3 @@ def affected(strategy: Strategy, children: Sequence[T], failed: T) -> list[T]:
     if strategy == "one_for_all":
         return list(children)
     return list(children[children.index(failed) :])
-
-
-def _check(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise InvalidSupervisorOption(name, value, f"one of {', '.join(choices)}")

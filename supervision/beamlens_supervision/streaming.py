@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+import threading
+from collections.abc import Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, get_args
 
-from beamlens_actors import Killed, clock
+from beamlens_actors import Killed, clock, current_actor
 from beamlens_actors.waiting import Condition
-from beamlens_supervision.errors import InvalidSupervisorOption, TaskTimeout
+from beamlens_supervision.errors import TaskTimeout
+from beamlens_supervision.options import check_choice, check_timeout, is_whole, require
 from beamlens_supervision.task import Task, TaskResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
 T = TypeVar("T")
 
@@ -38,12 +41,13 @@ class Stream(Generic[T]):
         """Prepare to `run` each of `items`; nothing is started yet.
 
         Raises:
-            InvalidSupervisorOption: `max_concurrency` or `on_timeout` cannot be.
+            InvalidSupervisorOption: an argument cannot be.
         """
-        if not isinstance(max_concurrency, int) or max_concurrency < 1:
-            raise InvalidSupervisorOption("max_concurrency", max_concurrency, "a whole number of at least 1")
-        if on_timeout not in {"raise", "kill"}:
-            raise InvalidSupervisorOption("on_timeout", on_timeout, "raise or kill")
+        concurrency = is_whole(max_concurrency, 1)
+        require(concurrency, "max_concurrency", max_concurrency, "a whole number of at least 1")
+        check_choice("on_timeout", on_timeout, get_args(OnTimeout))
+        check_timeout("timeout", timeout)
+        require(isinstance(items, Iterable), "items", items, "something to iterate over")
         self._run = run
         self._items = enumerate(items)
         self._width = max_concurrency
@@ -55,9 +59,13 @@ class Stream(Generic[T]):
         self._running: dict[int, tuple[Task[T], float]] = {}
         self._results: dict[int, TaskResult[T]] = {}
         self._next = 0
+        self._closed = threading.Event()
 
     def results(self) -> Iterator[TaskResult[T]]:
-        """Run, and yield how each item ended. Ends what still runs when it is closed early."""
+        """Run, and yield how each item ended. Ends what still runs when it is closed early, or its actor ends."""
+        owner = current_actor()
+        # A consumer that is killed while it waits here cannot close anything: its thread is left behind in the wait.
+        forget = None if owner is None else owner.add_exit_callback(lambda _ref, _reason: self._close())
         try:
             self._fill()
             while self._running or self._results:
@@ -68,12 +76,21 @@ class Stream(Generic[T]):
                     self._collect()
                 self._fill()
         finally:
-            for task, _ in self._running.values():
-                task.cancel()
+            if forget is not None:
+                forget()
+            self._close()
+
+    def _close(self) -> None:
+        self._closed.set()
+        for task, _ in list(self._running.values()):
+            task.cancel()
+
+    def _has_room(self) -> bool:
+        running, most = len(self._running), self._width * BUFFERED_PER_TASK
+        return running < self._width and running + len(self._results) < most
 
     def _fill(self) -> None:
-        most = self._width * BUFFERED_PER_TASK
-        while len(self._running) < self._width and len(self._running) + len(self._results) < most:
+        while self._has_room() and not self._closed.is_set():
             entry = next(self._items, None)
             if entry is None:
                 return
@@ -81,6 +98,8 @@ class Stream(Generic[T]):
             task = self._run(item)
             self._running[index] = (task, clock.monotonic() + self._timeout)
             task.add_done_callback(partial(self._note, index))
+            if self._closed.is_set():  # just now, by its actor's end
+                task.cancel()
 
     def _note(self, index: int, _task: Task[T]) -> None:
         with self._changed:

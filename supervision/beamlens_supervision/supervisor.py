@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from beamlens_actors import ActorRef, ExitReason, Shutdown
-from beamlens_supervision.child_spec import ChildSpec, check_child_spec, check_child_specs
+from beamlens_supervision.child_spec import ChildSpec, check_child_spec, collect_specs, is_hashable
 from beamlens_supervision.children import Child
 from beamlens_supervision.errors import (
     AlreadyPresent,
@@ -16,6 +16,7 @@ from beamlens_supervision.errors import (
     ChildStartError,
     InvalidChildSpec,
 )
+from beamlens_supervision.options import check_name
 from beamlens_supervision.parent import Operations, ParentActor
 from beamlens_supervision.refs import SupervisorRef
 from beamlens_supervision.strategies import (
@@ -38,7 +39,7 @@ class Supervisor(ParentActor):
     Start options such as the backend are given as to any actor: `Supervisor.options(backend=...).start(...)`.
     """
 
-    _beamlens_ref_class = SupervisorRef
+    _beamlens_ref_class: ClassVar[type[ActorRef[Any]]] = SupervisorRef
 
     @classmethod
     def start(
@@ -50,6 +51,7 @@ class Supervisor(ParentActor):
         max_seconds: float = 5.0,
         auto_shutdown: AutoShutdown = "never",
         name: str | None = None,
+        backend: str | None = None,
         on_event: OnEvent | None = None,
     ) -> SupervisorRef:
         """Start a supervisor, and its children in order, each after the one before is ready.
@@ -64,6 +66,8 @@ class Supervisor(ParentActor):
             auto_shutdown: whether it ends, with `Shutdown()`, once a significant child has ended for good
                 (`any_significant`) or the last of them has (`all_significant`).
             name: for display and logs.
+            backend: what it runs on, and its children that do not choose; by default that of the calling actor,
+                else the process's.
             on_event: is called with each `SupervisionEvent`, in the supervisor.
 
         Raises:
@@ -71,7 +75,8 @@ class Supervisor(ParentActor):
             InvalidChildSpec: nothing was started.
             InvalidSupervisorOption: an option is wrong; nothing was started.
         """
-        launcher = cls.options(name=name, start_timeout=None)
+        check_name(name)
+        launcher = cls.options(name=name, backend=backend, start_timeout=None)
         ref = launcher.start(
             specs,
             strategy=strategy,
@@ -97,8 +102,7 @@ class Supervisor(ParentActor):
         check_auto_shutdown(auto_shutdown)
         self._strategy: Strategy = strategy
         self._auto_shutdown: AutoShutdown = auto_shutdown
-        self._specs = tuple(specs)
-        check_child_specs(self._specs)
+        self._specs = collect_specs(specs)
         for spec in self._specs:
             self._check_significant(spec)
         self._children: dict[Hashable, Child] = {}
@@ -151,6 +155,9 @@ class Supervisor(ParentActor):
         self._end_group(child)
 
     def _end_group(self, failed: Child) -> list[Child]:
+        if self._strategy == "one_for_one":
+            # The rule would say the same, but with many children their list costs more than the restart.
+            return [failed]
         group = affected(self._strategy, list(self._children.values()), failed)
         for child in reversed(group):
             self._end_one(child)
@@ -166,8 +173,12 @@ class Supervisor(ParentActor):
                 self._try_again(member, error)
                 return
 
+    def _get(self, child_id: Hashable) -> Child | None:
+        # An id that is not hashable is nobody's, and must not end the supervisor.
+        return self._children.get(child_id) if is_hashable(child_id) else None
+
     def _find(self, child_id: Hashable) -> Child:
-        child = self._children.get(child_id)
+        child = self._get(child_id)
         if child is None:
             raise ChildNotFound(child_id)
         return child
@@ -181,7 +192,7 @@ class Supervisor(ParentActor):
         return child
 
     def _child(self, child_id: Hashable) -> ActorRef[Any] | None:
-        child = self._children.get(child_id)
+        child = self._get(child_id)
         return None if child is None else child.running
 
     def _get_child_spec(self, child_id: Hashable) -> ChildSpec:

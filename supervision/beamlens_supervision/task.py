@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
@@ -16,12 +17,14 @@ from beamlens_actors import (
     Future,
     Normal,
     ReplyError,
+    SelfAsk,
     Shutdown,
     clock,
     current_actor,
 )
 from beamlens_supervision import children as kids
 from beamlens_supervision.errors import TaskCancelled, TaskEnded, TaskTimeout
+from beamlens_supervision.options import is_seconds, require
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -120,7 +123,7 @@ class TaskActor(Actor):
 
         def owner_ended(_owner: ActorRef[Any], reason: ExitReason) -> None:
             # The link ends a task between two messages only; this one is in the middle of its function.
-            if not isinstance(reason, Normal):
+            if job.owner is not None and not isinstance(reason, Normal):
                 job.settle(reason)
                 end_later(ref, reason, job.grace)
 
@@ -181,14 +184,19 @@ class Task(Generic[T]):
 
     def add_done_callback(self, fn: Callable[[Task[T]], object]) -> None:
         """Call `fn(task)` once it has ended, on the thread that ends it; at once, here, when it has."""
-        if not self._outcome.add_done_callback(lambda: fn(self)):
+        if not self._outcome.add_done_callback(_Callback(fn, self)):
             fn(self)
+
+    def remove_done_callback(self, fn: Callable[[Task[T]], object]) -> None:
+        """Undo one `add_done_callback`. Fine when it was called, or never added."""
+        self._outcome.remove_done_callback(_Callback(fn, self))
 
     def result(self, timeout: float | None = None) -> T:
         """Wait up to `timeout` seconds (`None`: for ever) and return what the function returned.
 
         Raises:
             TaskTimeout: it runs on; a later call may get the result.
+            SelfAsk: a task waits for itself.
             TaskEnded: it was stopped or killed, or its supervisor ended (`TaskCancelled`: it was cancelled).
             ActorCrashed: the function raised something that is no `Exception`.
             Exception: what the function raised.
@@ -201,13 +209,18 @@ class Task(Generic[T]):
     def poll(self, timeout: float | None = 0.0) -> TaskResult[T] | None:
         """How it ended, or `None` when it still runs after `timeout` seconds."""
         try:
-            return self._outcome.get(timeout=timeout)
+            return self._wait(timeout)
         except AskTimeout:
             return None
 
     def outcome(self) -> TaskResult[T]:
         """How it ended; waits for that."""
-        return self._outcome.get()
+        return self._wait(None)
+
+    def _wait(self, timeout: float | None) -> TaskResult[T]:
+        if timeout != 0 and not self._outcome.done() and current_actor() is self.ref:
+            raise SelfAsk(f"{self.name} would wait for its own result")
+        return self._outcome.get(timeout=timeout)
 
     def shutdown(self, timeout: float | Literal["brutal_kill"] = 5.0) -> TaskResult[T] | None:
         """End it and wait for that: ask, and kill it after `timeout` seconds; `"brutal_kill"` does not ask.
@@ -217,9 +230,14 @@ class Task(Generic[T]):
 
         Returns:
             its result when it has one by then, `None` when it ended as asked, else how it ended.
+
+        Raises:
+            InvalidSupervisorOption: `timeout` is neither seconds nor `"brutal_kill"`; it runs on.
         """
-        self._unlink()
-        kids.end(self.ref, 0.0 if timeout == "brutal_kill" else timeout)
+        expected = '"brutal_kill" or a number of seconds that is not negative'
+        require(timeout == "brutal_kill" or is_seconds(timeout), "timeout", timeout, expected)
+        self.unlink()
+        kids.end(self.ref, _limit(timeout))
         outcome = self.outcome()
         return None if isinstance(outcome.reason, Shutdown) else outcome
 
@@ -231,18 +249,49 @@ class Task(Generic[T]):
         """
         if not self._outcome.resolve(TaskResult(reason=_CANCELLED)):
             return False
-        self._unlink()
+        self.unlink()
         end_later(self.ref, _CANCELLED, self._job.grace)
         return True
 
-    def _unlink(self) -> None:
-        # It is ended on purpose, which must not end its owner.
-        if self._job.owner is not None:
-            self.ref.unlink(self._job.owner)
+    def ignore(self) -> TaskResult[T] | None:
+        """Let it run on for its effects: neither its end nor its caller's takes the other along any more.
+
+        Returns:
+            how it ended when it has, else `None`.
+        """
+        self.unlink()
+        return self.poll()
+
+    def unlink(self) -> None:
+        """Part it from its caller, whom its end shall not end; used before it is ended on purpose."""
+        owner, self._job.owner = self._job.owner, None
+        if owner is not None:
+            self.ref.unlink(owner)
+
+    def settle(self, reason: ExitReason) -> None:
+        """Tell who waits that it ended for `reason`, unless they were told; used by who has ended it."""
+        self._job.settle(reason)
 
     def __await__(self) -> Generator[Any, None, T]:
         outcome = yield from self._outcome.__await__()
         return outcome.get()
+
+
+@dataclass(frozen=True, slots=True)
+class _Callback:
+    """`fn(task)`, equal to another of the same, so that it can be found again."""
+
+    fn: Callable[[Task[Any]], object]
+    task: Task[Any]
+
+    def __call__(self) -> None:
+        self.fn(self.task)
+
+
+def _limit(timeout: float | Literal["brutal_kill"]) -> float | None:
+    if timeout == "brutal_kill":
+        return 0.0
+    return None if timeout == math.inf else timeout
 
 
 def end_later(ref: ActorRef[Any], reason: ExitReason, grace: float | None) -> None:

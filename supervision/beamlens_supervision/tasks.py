@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from beamlens_supervision.child_spec import WORKER_SHUTDOWN, ChildSpec, Restart, Shutdown
 from beamlens_supervision.dynamic import DynamicSupervisor
+from beamlens_supervision.options import check_name, require
 from beamlens_supervision.refs import DynamicSupervisorRef
 from beamlens_supervision.streaming import OnTimeout, Stream
 from beamlens_supervision.task import FunctionActor, Job, Task, TaskActor, TaskResult
@@ -40,6 +41,7 @@ class TaskSupervisorRef(DynamicSupervisorRef):
             shutdown: seconds `fn` gets to return once the task is to end; then its thread is abandoned.
 
         Raises:
+            InvalidSupervisorOption: `fn` cannot be called, or `name` is no name.
             MaxChildren: as many tasks run as are allowed.
             ChildStartError: there is no thread for it.
         """
@@ -60,7 +62,7 @@ class TaskSupervisorRef(DynamicSupervisorRef):
         *,
         linked: bool,
     ) -> Task[T]:
-        name = name or _name_of(fn)
+        name = _checked(fn, name)
         spec = ChildSpec(name, TaskActor.options(name=name).start, restart="temporary", shutdown=shutdown)
         job = Job(fn, args, spec.shutdown_timeout, linked=linked)
         return Task(job, self._request("start_task", spec, job))
@@ -76,10 +78,11 @@ class TaskSupervisorRef(DynamicSupervisorRef):
         """Run `fn(*args)` for its effects, restarted as `restart` says, and return the ref of its actor.
 
         Raises:
+            InvalidSupervisorOption: `fn` cannot be called, or `name` is no name.
             MaxChildren: as many tasks run as are allowed.
             ChildStartError: there is no thread for it.
         """
-        name = name or _name_of(fn)
+        name = _checked(fn, name)
         start = FunctionActor.options(name=name).start
         ref: ActorRef[Any] = self._request(
             "start_child", ChildSpec(name, start, (fn, args), restart=restart, shutdown=shutdown)
@@ -98,6 +101,9 @@ class TaskSupervisorRef(DynamicSupervisorRef):
     ) -> Iterator[TaskResult[T]]:
         """Run `fn(item)` for each of `items` in unlinked tasks and yield how each ended.
 
+        What still runs is cancelled when the iteration stops early (`close`, an error of `items`, `TaskTimeout`), and
+        when the actor that iterates ends.
+
         Args:
             fn: what to run.
             items: taken as there is room for them.
@@ -109,11 +115,13 @@ class TaskSupervisorRef(DynamicSupervisorRef):
         Raises:
             InvalidSupervisorOption: an option is wrong.
             TaskTimeout: while iterating, see `on_timeout`.
+            MaxChildren: while iterating: the supervisor has no room for as many at a time.
         """
+        _checked(fn, None)
         return Stream(
             lambda item: self.run_nolink(fn, item, name=_name_of(fn)),
             items,
-            max_concurrency or os.cpu_count() or 1,
+            (os.cpu_count() or 1) if max_concurrency is None else max_concurrency,
             ordered=ordered,
             timeout=timeout,
             on_timeout=on_timeout,
@@ -150,6 +158,7 @@ class TaskSupervisor(DynamicSupervisor):
         Raises:
             InvalidSupervisorOption: an option is wrong.
         """
+        check_name(name)
         ref = cls.options(name=name, backend=backend, start_timeout=None).start(
             max_children, max_restarts, max_seconds, on_event=on_event
         )
@@ -181,6 +190,17 @@ class TaskSupervisor(DynamicSupervisor):
         self._jobs.pop(ref, None)
 
     operations: ClassVar[Operations] = {**DynamicSupervisor.operations, "start_task": _start_task}
+
+
+def _checked(fn: Callable[..., object], name: str | None) -> str:
+    """The name of a task for `fn`, once both are known to be what they should.
+
+    Raises:
+        InvalidSupervisorOption: they are not.
+    """
+    require(callable(fn), "fn", fn, "callable")
+    check_name(name)
+    return name or _name_of(fn)
 
 
 def _name_of(fn: Callable[..., object]) -> str:

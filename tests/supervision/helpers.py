@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections.abc import Callable
 from typing import Any
 
-from beamlens_actors import Actor, ActorRef, ExitReason
+from beamlens_actors import Actor, ActorRef, ExitReason, Normal, Shutdown, offload
 from beamlens_supervision import ChildSpec, SupervisionEvent
 
 LIMIT = 10.0
@@ -34,7 +35,7 @@ class Worker(Actor):
                 self.stop(reason)
             case ("wait", entered, event):
                 entered.set()
-                event.wait(LIMIT)
+                offload(event.wait, LIMIT)
             case ("do", fn):
                 return fn(self)
         return self.name
@@ -71,10 +72,15 @@ class Events:
         self.all.append(event)
         self._queue.put(event)
         if self._gate is not None and self._hold_at is not None and isinstance(event, self._hold_at):
-            self._gate.wait(LIMIT)
+            offload(self._gate.wait, LIMIT)
 
     def wait_for(self, kind: type[SupervisionEvent]) -> SupervisionEvent:
         while not isinstance(event := self._queue.get(timeout=LIMIT), kind):
+            pass
+        return event
+
+    def wait_for_child(self, child_id: Any, kind: type[SupervisionEvent]) -> SupervisionEvent:
+        while (event := self.wait_for(kind)).child_id != child_id:
             pass
         return event
 
@@ -109,3 +115,23 @@ def states(children: list[Any]) -> dict[Any, str]:
 
 def refs(children: list[Any]) -> dict[Any, Any]:
     return {info.id: info.ref for info in children}
+
+
+def left_on(backend: str, count: int) -> int:
+    """How many abandoned threads so many busy, killed actors leave: a greenlet is unwound, a thread cannot be."""
+    return count if backend == "threads" else 0
+
+
+def kill(ref: Any, gate: threading.Event) -> None:
+    hang(ref, gate)
+    ref.kill()
+    ref.join(LIMIT)
+
+
+ENDS: dict[str, Callable[[Any, threading.Event], None]] = {
+    "normal": lambda ref, _gate: end(ref, Normal()),
+    "shutdown": lambda ref, _gate: end(ref, Shutdown()),
+    "shutdown with detail": lambda ref, _gate: end(ref, Shutdown("detail")),
+    "crash": lambda ref, _gate: crash(ref),
+    "killed": kill,
+}

@@ -13,14 +13,13 @@ import random
 import threading
 import time
 import weakref
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 import pykka
 import pytest
 
-from beamlens_actors import Actor, ActorDead, ActorRef, Registry, Shutdown, abandoned, set_default_backend
+from beamlens_actors import Actor, ActorDead, ActorRef, Registry, Shutdown, abandoned
 from beamlens_supervision import ChildSpec, Supervisor, SupervisorRef, tree
 
 KILLS = int(os.environ.get("BEAMLENS_CHAOS_KILLS", "2000"))
@@ -173,19 +172,16 @@ class Killer:
             ref.kill()
 
 
-@pytest.fixture
-def backend(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Iterator[str]:
-    caplog.set_level(logging.CRITICAL + 1)
-    caplog.set_level(logging.CRITICAL + 1, logger="beamlens_actors")
-    caplog.set_level(logging.CRITICAL + 1, logger="beamlens_supervision")
-    set_default_backend(request.param)
-    yield request.param
-    set_default_backend("threads")
+ACTORS = {"greenlets": 1_000, "threads": 200}
 
 
-@pytest.mark.parametrize(("backend", "actors"), [("greenlets", 1_000), ("threads", 200)], indirect=["backend"])
 @pytest.mark.timeout(1800 if "BEAMLENS_CHAOS_KILLS" in os.environ else 120)
-def test_after_random_kills_a_tree_is_what_it_was_and_leaves_nothing_behind(backend: str, actors: int) -> None:
+def test_after_random_kills_a_tree_is_what_it_was_and_leaves_nothing_behind(
+    backend: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in (None, "beamlens_actors", "beamlens_supervision"):
+        caplog.set_level(logging.CRITICAL + 1, logger=name)
+    actors = ACTORS[backend]
     Worker.start(Registry()).stop()  # the threads that a backend keeps
     before = set(threading.enumerate())
     alive.clear()

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -195,25 +194,45 @@ def test_mixed_ways_to_stop_are_each_honoured(gate: threading.Event) -> None:
         assert timed.join() == Killed()
 
 
-def test_list_and_count_agree_for_five_hundred_children() -> None:
+def test_a_former_child_that_has_ended_is_not_found() -> None:
     sup = DynamicSupervisor.start()
-    started = [sup.start_child(worker(str(number), restart="temporary")) for number in range(500)]
-    assert sup.count_children() == ChildCounts(500, 500, 0, 500)
-    for ref in started[::2]:
+    ref = sup.start_child(worker("a", restart="temporary"))
+    end(ref, Normal())
+    with pytest.raises(ChildNotFound):
         sup.terminate_child(ref)
-    assert [info.ref for info in sup.which_children()] == started[1::2]
-    sup.stop(timeout=LIMIT)
-    assert not any(ref.is_alive() for ref in started)
 
 
-def test_a_child_costs_about_the_same_among_many() -> None:
-    def seconds_each(number: int) -> float:
-        begin = time.perf_counter()
-        sup = DynamicSupervisor.start()
-        for _ in range(number):
-            sup.start_child(worker("a", restart="temporary"))
-        sup.stop(timeout=LIMIT)
-        return (time.perf_counter() - begin) / number
+@pytest.mark.parametrize("operation", ["restart_child", "delete_child", "child", "get_child_spec"])
+def test_what_goes_by_id_is_not_offered(operation: str) -> None:
+    assert not hasattr(DynamicSupervisor.start(), operation)
 
-    seconds_each(50)
-    assert seconds_each(1000) < 10 * seconds_each(100)
+
+def test_a_stray_message_is_logged_and_dropped(caplog: pytest.LogCaptureFixture) -> None:
+    sup = DynamicSupervisor.start()
+    sup.start_child(worker("a"))
+    sup.tell("hello")
+    assert sup.count_children().active == 1
+    assert "dropped a message that is none of a supervisor's: 'hello'" in caplog.text
+
+
+def test_a_restart_that_is_ignored_forgets_the_child() -> None:
+    answers = [Worker.start, lambda: Ignore]
+    sup = DynamicSupervisor.start()
+    crash(sup.start_child(ChildSpec("a", lambda: answers.pop(0)())))
+    assert sup.count_children().specs == 0
+
+
+def test_counts_are_right_at_once_after_starts_crashes_storms_and_mass_stops() -> None:
+    with FakeClock() as clock:
+        sup = DynamicSupervisor.start(max_restarts=1000)
+        storming = [sup.start_child(worker("s", backoff=1.0)) for _ in range(10)]
+        others = [sup.start_child(worker("o", restart="temporary", type="supervisor")) for _ in range(10)]
+        assert sup.count_children() == ChildCounts(20, 20, 10, 10)
+        for ref in storming:
+            crash(ref)
+        assert sup.count_children() == ChildCounts(20, 10, 10, 10)
+        for ref in others:
+            end(ref, Shutdown())
+        assert sup.count_children() == ChildCounts(10, 0, 0, 10)
+        clock.advance(1.0)
+        assert sup.count_children() == ChildCounts(10, 10, 0, 10)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from beamlens_actors import Actor, EventStream, Killed, Normal, StreamEnd, StreamError
+from beamlens_actors import Actor, EventStream, Killed, Normal, StreamEnd, StreamError, offload
 from beamlens_actors.testing import FakeClock
 from beamlens_supervision import TaskCancelled, TaskSupervisor
 
@@ -44,7 +44,7 @@ def test_cancel_kills_a_task_that_is_busy_and_not_the_actor_it_is_linked_to() ->
 
     def hang() -> None:
         running.set()
-        let_go.wait(LIMIT)
+        offload(let_go.wait, LIMIT)
 
     owner = Owner.start()
     try:

@@ -48,3 +48,10 @@ def test_max_seconds_must_be_positive_and_finite(value: Any) -> None:
     with pytest.raises(InvalidSupervisorOption) as caught:
         RestartWindow(3, value)
     assert caught.value.field == "max_seconds"
+
+
+def test_the_clock_of_the_wall_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    with FakeClock() as clock:
+        window = RestartWindow(1, 5.0)
+        monkeypatch.setattr(clock, "time", lambda: pytest.fail("asked for the time of day"))
+        assert [window.record(), window.record()] == [True, False]

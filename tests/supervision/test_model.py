@@ -25,8 +25,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from beamlens_actors import Actor, ActorDead, ActorRef, ExitReason, Killed, Normal, Shutdown, set_default_backend
-from beamlens_actors.backends import BACKENDS
+from beamlens_actors import Actor, ActorDead, ActorRef, ExitReason, Killed, Normal, Shutdown
 from beamlens_actors.testing import FakeClock
 from beamlens_supervision import (
     AlreadyPresent,
@@ -395,19 +394,14 @@ class SupervisorAgainstModel(RuleBasedStateMachine):
             before = looked
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_a_supervisor_does_what_its_model_does(backend: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_supervisor_does_what_its_model_does(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL)
-    set_default_backend(backend)
-    try:
-        run_state_machine_as_test(
-            SupervisorAgainstModel,
-            settings=settings(
-                max_examples=EXAMPLES,
-                stateful_step_count=25,
-                deadline=None,
-                suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-            ),
-        )
-    finally:
-        set_default_backend("threads")
+    run_state_machine_as_test(
+        SupervisorAgainstModel,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=25,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+        ),
+    )

@@ -11,8 +11,6 @@ import shutil
 
 import pytest
 
-from beamlens_actors import set_default_backend
-from beamlens_actors.backends import BACKENDS
 from tests.support.oracle import Chance, Otp, Ours, Scenario, Seen
 
 SCENARIOS = int(os.environ.get("BEAMLENS_ORACLE_SCENARIOS", "400"))
@@ -30,23 +28,19 @@ def told() -> list[tuple[Scenario, list[Seen]]]:
         return list(zip(scenarios, otp.run(scenarios), strict=True))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 def test_ours_does_in_every_scenario_what_otp_does(
-    told: list[tuple[Scenario, list[Seen]]], backend: str, caplog: pytest.LogCaptureFixture
+    told: list[tuple[Scenario, list[Seen]]], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL)
-    set_default_backend(backend)
-    try:
-        different = []
-        for number, (scenario, otp) in enumerate(told):
-            ours = Ours(scenario).run()
-            if ours != otp:
-                different.append(explain(SEED + number, scenario, otp, ours))
-        assert not different, f"{len(different)} of {len(told)}:\n\n" + "\n\n".join(different[:3])
-    finally:
-        set_default_backend("threads")
+    different = []
+    for number, (scenario, otp) in enumerate(told):
+        ours = Ours(scenario).run()
+        if ours != otp:
+            different.append(explain(SEED + number, scenario, otp, ours))
+    assert not different, f"{len(different)} of {len(told)}:\n\n" + "\n\n".join(different[:3])
 
 
+@pytest.mark.backend("threads")
 def test_the_scenarios_reach_every_end_and_every_reply(told: list[tuple[Scenario, list[Seen]]]) -> None:
     steps = [step for _, seen in told for step in seen]
     replies = {str(reply) for step in steps for reply in [step[0], *step[1]] if isinstance(reply, str)}

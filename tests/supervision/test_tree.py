@@ -4,6 +4,7 @@ import json
 import threading
 from typing import Any
 
+from beamlens_actors import offload
 from beamlens_supervision import ChildSpec, DynamicSupervisor, Supervisor, TaskSupervisor, format_tree, tree
 from tests.supervision.helpers import LIMIT, Boom, Worker, crash, hang, worker
 
@@ -51,7 +52,7 @@ def test_a_supervisor_that_does_not_answer_is_shown_as_such(gate: threading.Even
 
     def slow() -> Any:
         entered.set()
-        gate.wait(LIMIT)
+        offload(gate.wait, LIMIT)
         raise Boom
 
     sup = Supervisor.start([ChildSpec("inner", DynamicSupervisor.start, type="supervisor")])
