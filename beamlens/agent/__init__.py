@@ -5,9 +5,11 @@ from beamlens.agent.model import Model
 from beamlens.agent.prompts import PromptLog
 from beamlens.agent.services import Services
 from beamlens.agent.tool import Tool, ToolError, ToolResult, fence, render
+from beamlens.llm.dispatcher import Dispatcher
 
 __all__ = [
     "AgentLoop",
+    "Dispatcher",
     "Limits",
     "Model",
     "PromptLog",

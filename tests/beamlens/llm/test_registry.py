@@ -38,7 +38,7 @@ def test_a_client_of_ones_own_is_taken_as_it_is():
         (
             {"primary": "a", "clients": [{"name": "a", "provider": "nope"}]},
             "client_registry.clients[0].provider",
-            "the providers are: anthropic, offline",
+            "the providers are: anthropic, aws-bedrock, vertex-ai, openai, ",
         ),
         (
             {"primary": "a", "clients": [{"name": "a", "provider": "anthropic"}]},
