@@ -96,6 +96,7 @@ class Gate:
         self._version = 0
 
     def state(self) -> DispatcherState:
+        """See `Dispatcher.state`."""
         with self._changed:
             now = clock.monotonic()
             found = DispatcherState(
@@ -110,9 +111,11 @@ class Gate:
         return found
 
     def run(self, call: Callable[[], T], abort: AbortSignal, deadline: float | None) -> T:
+        """See `Dispatcher.run`; `deadline` is one of the clock's."""
         given = self._enter(abort, deadline)
         outcome: Outcome = "unknown"
         try:
+            self._tell_depth()
             result = call()
             outcome = "success"
             return result
@@ -132,12 +135,9 @@ class Gate:
         if isinstance(joined, Refusal):
             raise self._reject(joined, clock.monotonic() - began)
         given, ticket, waits = joined
-        if waits:
-            self._tell_depth()
-        refused = self._wait_in_line(given, ticket, abort, deadline)
+        refused = self._wait_in_line(given, ticket, waits, abort, deadline)
         if refused is not None:
             raise self._reject(refused, clock.monotonic() - began)
-        self._tell_depth()
         return given
 
     def _join(self) -> tuple[Pass, object, bool] | Refusal:
@@ -154,11 +154,15 @@ class Gate:
             self._queue.append(ticket)
             return given, ticket, waits
 
-    def _wait_in_line(self, given: Pass, ticket: object, abort: AbortSignal, deadline: float | None) -> Refusal | None:
+    def _wait_in_line(
+        self, given: Pass, ticket: object, waits: bool, abort: AbortSignal, deadline: float | None
+    ) -> Refusal | None:
         """Wait for a slot and a token; why there is none in time."""
         take_back = abort.on_abort(self._wake)
         admitted = False
         try:
+            if waits:
+                self._tell_depth()
             with self._changed:
                 refused = self._wait(ticket, given, abort, deadline)
             admitted = refused is None
