@@ -37,7 +37,8 @@ class Sampling:
 
     def ask(self, sdk: Any, request: Request, timeout: float) -> Completion:
         """Make the call, which is the same on every platform."""
-        own: dict[str, Any] = {} if self._temperature is None else {"temperature": self._temperature}
+        # Not every version of the SDK has an argument for it.
+        own = {} if self._temperature is None else {"extra_body": {"temperature": self._temperature}}
         response = sdk.messages.create(
             model=self.model,
             max_tokens=self._max_tokens or request.max_tokens,

@@ -43,6 +43,7 @@ _PRICES = {
     "claude-opus-4-5": _claude(5.0, 25.0),
     "claude-opus-4-6": _claude(5.0, 25.0),
     "gpt-4o": _gpt(2.5, 10.0, 1.25),
+    "gpt-4o-2024-05-13": _gpt(5.0, 15.0, 5.0),  # the first one cost more
     "gpt-4o-mini": _gpt(0.15, 0.6, 0.075),
     "gpt-4.1": _gpt(2.0, 8.0, 0.5),
     "gpt-4.1-mini": _gpt(0.4, 1.6, 0.1),
@@ -58,7 +59,7 @@ _DATED = re.compile(r"-(?:\d{8}|\d{4}-\d\d-\d\d|latest|0)$")
 
 def cost(model: str, usage: Usage) -> float | None:
     """US dollars of a call; ``None`` where the model's price is not known."""
-    price = _PRICES.get(_DATED.sub("", model))
+    price = _PRICES.get(model) or _PRICES.get(_DATED.sub("", model))
     if price is None:
         return None
     dollars = (
