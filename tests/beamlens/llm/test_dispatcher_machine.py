@@ -15,7 +15,7 @@ from beamlens.llm.turns import Limits
 from beamlens_actors import Aborted, AbortSignal
 from beamlens_actors.testing import FakeClock
 
-LIMITS = Limits(concurrency=2, calls=4, interval=4.0, queue=3, failure_threshold=2, recovery=10.0)
+LIMITS = Limits(concurrency=2, calls=4, interval=4.0, queue=3, failure_threshold=1, recovery=4.0)
 ENDS = {
     "ok": None,
     "down": LLMError("down", kind="server", retryable=True),
@@ -193,5 +193,5 @@ class Dispatching(RuleBasedStateMachine):
             self.clock.__exit__(None, None, None)
 
 
-Dispatching.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+Dispatching.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 TestDispatching = Dispatching.TestCase
