@@ -165,9 +165,7 @@ class _Builder:
         if name in path:
             raise refused(field, f"a client cannot be made of itself: {' -> '.join((*path[path.index(name) :], name))}")
         if self._specs[name][0].provider == "offline":
-            raise refused(
-                field, f"{name!r} is the offline analyst, which takes over by itself when all others fail"
-            )
+            raise refused(field, f"{name!r} is the offline analyst, which takes over by itself when all others fail")
         if spec.provider == "fallback" and name in names[:index]:
             raise refused(field, f"{name!r} is named twice")
 

@@ -39,7 +39,9 @@ def answer(
             "object": "chat.completion",
             "created": 1,
             "model": model,
-            "choices": [{"index": 0, "message": message, "finish_reason": finish or ("tool_calls" if calls else "stop")}],
+            "choices": [
+                {"index": 0, "message": message, "finish_reason": finish or ("tool_calls" if calls else "stop")}
+            ],
             "usage": {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120, **usage},
         }
     )

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from beamlens.errors import LLMError
-from beamlens.llm.anthropic import AnthropicAPI
+from beamlens.llm.anthropic import AnthropicAPI, Sampling
 from beamlens.llm.client import INCOMPLETE, Message, Request, Text, ToolCall, ToolOutput, ToolSpec
 from beamlens.llm.failures import retry_after
 from beamlens.llm.provider import Backoff, ProviderClient
@@ -65,6 +65,16 @@ def test_the_request_carries_system_tools_and_the_whole_conversation(call):
     assert sent["messages"][2]["content"][0]["is_error"] is True
     assert sent["model"] == "claude-haiku-4-5-20251001"
     assert KEY in " ".join(api.headers[0].values())
+
+
+def test_what_is_set_for_a_model_is_sent():
+    with MessagesAPI(message(text("ok"))) as api:
+        sampling = Sampling("claude-opus-4-6", max_tokens=9, temperature=0.5)
+        client = ProviderClient(AnthropicAPI(sampling, api_key=KEY, base_url=api.base_url))
+        client.complete(Request("", (Message.user("u"),)), abort=AbortSignal())
+        client.close()
+    sent = api.requests[0]
+    assert (sent["model"], sent["max_tokens"], sent["temperature"]) == ("claude-opus-4-6", 9, 0.5)
 
 
 @pytest.mark.parametrize(

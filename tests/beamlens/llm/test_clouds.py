@@ -84,7 +84,9 @@ def test_vertex_is_called_with_its_token_at_the_projects_path():
 
 
 def test_the_wire_is_anthropics(call):
-    with MessagesAPI(message(text("both"), tool_use("a", "t1"), tool_use("b", "t2"), cache_read_input_tokens=7)) as server:
+    with MessagesAPI(
+        message(text("both"), tool_use("a", "t1"), tool_use("b", "t2"), cache_read_input_tokens=7)
+    ) as server:
         completion = call(server)
     sent = server.requests[0]
     assert sent["system"] == [{"type": "text", "text": "You watch.", "cache_control": {"type": "ephemeral"}}]

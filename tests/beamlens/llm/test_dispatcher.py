@@ -225,7 +225,11 @@ def test_failures_in_a_row_open_the_circuit_which_rejects_at_once(told, clock):
         run(dispatcher)
     assert (caught.value.kind, caught.value.retry_after) == ("rejected", 30.0)
     assert dispatcher.state().circuit == "open"
-    assert ("ai.circuit_breaker.opened", {"failure_count": 3, "failure_threshold": 3}, {"provider": "Claude"}) in told.all
+    assert (
+        "ai.circuit_breaker.opened",
+        {"failure_count": 3, "failure_threshold": 3},
+        {"provider": "Claude"},
+    ) in told.all
 
 
 @pytest.mark.parametrize(

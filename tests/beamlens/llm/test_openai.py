@@ -272,7 +272,9 @@ def test_a_retry_that_would_pass_the_timeout_is_not_waited_for(call):
     assert (caught.value.kind, caught.value.retry_after, len(server.requests)) == ("rate_limit", 3600.0, 1)
 
 
-@pytest.mark.parametrize("reply", [Reply(body={}, hold=threading.Event()), Reply(trickle=True)], ids=["slow", "trickle"])
+@pytest.mark.parametrize(
+    "reply", [Reply(body={}, hold=threading.Event()), Reply(trickle=True)], ids=["slow", "trickle"]
+)
 def test_an_answer_that_takes_too_long_is_a_timeout(call, reply):
     with ChatServer(reply) as server, pytest.raises(LLMError) as caught:
         call(server, Request("", (Message.user("u"),), timeout=0.3))
