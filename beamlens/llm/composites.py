@@ -71,7 +71,7 @@ class Fallback:
             except LLMError as error:
                 if not (error.retryable or error.kind in _OTHERS_MAY):
                     raise
-                self._until[name] = clock.monotonic() + max(self._cooldown, error.retry_after or 0.0)
+                self._until[name] = clock.monotonic() + self._pause(error)
                 if index == len(order) - 1 or clock.monotonic() >= deadline:
                     raise
                 self._tell(name, order[index + 1], error)
@@ -79,6 +79,12 @@ class Fallback:
                 self._until.pop(name, None)
                 return completion
         raise AssertionError("a fallback has members")
+
+    def _pause(self, error: LLMError) -> float:
+        """Seconds for which the one that failed comes last."""
+        said = error.retry_after or 0.0
+        # One that was not even called has not failed: its dispatcher knows when it may be called again.
+        return said if error.kind == "rejected" else max(self._cooldown, said)
 
     def _order(self) -> Sequence[str]:
         """In their order those that are well, then those that failed, the one that is back first leading."""

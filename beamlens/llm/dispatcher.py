@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from beamlens.llm.client import Completion, LLMClient, Request
-from beamlens.llm.turns import DispatcherState, Gate, Limits, Report
+from beamlens.llm.turns import DispatcherState, DispatchLimits, Gate, Report
 from beamlens_actors import clock
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class Dispatcher:
     Usable from any thread; a forked child begins anew, for its parent's calls are not under way in it.
     """
 
-    def __init__(self, name: str, limits: Limits | None = None, *, report: Report | None = None) -> None:
+    def __init__(self, name: str, limits: DispatchLimits | None = None, *, report: Report | None = None) -> None:
         """Make one.
 
         Args:
@@ -32,7 +32,7 @@ class Dispatcher:
             report: Takes its events.
         """
         self.name = name
-        self.limits = limits or Limits()
+        self.limits = limits or DispatchLimits()
         self.report = report
         self._gates: dict[int, Gate] = {}
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from beamlens.llm.anthropic import DEFAULT_MODEL
 from beamlens.llm.provider import Backoff
-from beamlens.llm.turns import Limits
+from beamlens.llm.turns import DispatchLimits
 
 Name = Annotated[str, Field(min_length=1)]
 Address = Annotated[str, Field(pattern=r"^https?://[^\s/]")]
@@ -38,11 +38,11 @@ POLICIES: Mapping[str, RetryPolicy] = {
 }
 
 
-_LIMITS = Limits()
+_LIMITS = DispatchLimits()
 
 
 class LimitOptions(_Strict):
-    """What the dispatcher of a client keeps to; see `Limits`."""
+    """What the dispatcher of a client keeps to; see `DispatchLimits`."""
 
     concurrency: Annotated[int, Field(ge=1, le=1000)] = _LIMITS.concurrency
     calls: Annotated[int, Field(ge=1, le=1_000_000)] = _LIMITS.calls
@@ -51,9 +51,9 @@ class LimitOptions(_Strict):
     failure_threshold: Annotated[int, Field(ge=1)] = _LIMITS.failure_threshold
     recovery: Seconds = _LIMITS.recovery
 
-    def limits(self) -> Limits:
+    def limits(self) -> DispatchLimits:
         """The same."""
-        return Limits(**self.model_dump())
+        return DispatchLimits(**self.model_dump())
 
 
 class ClientSpec(_Strict):

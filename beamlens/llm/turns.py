@@ -32,7 +32,7 @@ _DOWN = frozenset({"server", "overloaded", "timeout", "connection"})
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class DispatchLimits:
     """What a dispatcher keeps to.
 
     Attributes:
@@ -76,7 +76,7 @@ class Owner(Protocol):
     """Whose turns they are: `Dispatcher`."""
 
     name: str
-    limits: Limits
+    limits: DispatchLimits
     report: Report | None
 
 

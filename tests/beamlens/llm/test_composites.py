@@ -87,6 +87,14 @@ def test_one_that_said_how_long_is_left_alone_for_so_long(clock):
     assert ask(fallback) == "one"
 
 
+def test_one_that_was_not_called_is_left_alone_only_as_long_as_it_said(clock):
+    first = client(LLMError("open", kind="rejected", retryable=False, retry_after=10.0), "one")
+    fallback = Fallback("f", {"a": first, "b": client("two")}, cooldown=60.0)
+    assert [ask(fallback), ask(fallback)] == ["two", "two"]
+    clock.advance(10.0)
+    assert ask(fallback) == "one"
+
+
 def test_when_all_fail_the_last_error_is_raised_and_all_are_asked_again():
     first, second = client(DOWN, "one"), client(LLMError("busy", kind="overloaded", retryable=True))
     fallback = Fallback("f", {"a": first, "b": second})

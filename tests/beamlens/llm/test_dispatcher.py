@@ -5,12 +5,11 @@ import threading
 
 import pytest
 
-from beamlens.agent import Dispatcher
+from beamlens.agent import Dispatcher, DispatchLimits
 from beamlens.errors import LLMError
 from beamlens.llm.bucket import TokenBucket
 from beamlens.llm.client import Message, Request
 from beamlens.llm.dispatcher import Dispatched
-from beamlens.llm.turns import Limits
 from beamlens.telemetry import events
 from beamlens.testing import ScriptedClient
 from beamlens_actors import Aborted, AbortSignal
@@ -48,7 +47,7 @@ def clock():
 
 
 def make(told=None, **limits):
-    return Dispatcher("Claude", Limits(**limits), report=told)
+    return Dispatcher("Claude", DispatchLimits(**limits), report=told)
 
 
 def run(dispatcher, outcome="ok", timeout=None, abort=None):

@@ -11,11 +11,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from beamlens.errors import LLMError
 from beamlens.llm.dispatcher import Dispatcher
-from beamlens.llm.turns import Limits
+from beamlens.llm.turns import DispatchLimits
 from beamlens_actors import Aborted, AbortSignal
 from beamlens_actors.testing import FakeClock
 
-LIMITS = Limits(concurrency=2, calls=4, interval=4.0, queue=3, failure_threshold=1, recovery=4.0)
+LIMITS = DispatchLimits(concurrency=2, calls=4, interval=4.0, queue=3, failure_threshold=1, recovery=4.0)
 ENDS = {
     "ok": None,
     "down": LLMError("down", kind="server", retryable=True),
