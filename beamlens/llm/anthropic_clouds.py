@@ -68,7 +68,7 @@ class CloudAPI:
 
     def describe(self, error: Exception, secrets: Sequence[str]) -> Failure:
         """What went wrong; first of all, whether it was the login at the cloud."""
-        unresolved = type(error) is RuntimeError and str(error).startswith("Could not resolve")
+        unresolved = type(error) is RuntimeError and str(error).lower().startswith("could not resolve")
         if type(error).__module__.partition(".")[0] in _LOGIN_PACKAGES or unresolved:
             retryable = bool(getattr(error, "retryable", False))  # Google's say so
             text = f"the cloud's credentials cannot be had: {words(error, secrets)}"
