@@ -118,7 +118,7 @@ class ChatAPI:
             "api_key": self._key() or "none",  # the SDK insists on one
             "max_retries": 0,  # our own: the SDK's cannot be interrupted, and do not know the deadline
             # Whose socket it is, is known only of a new connection; and none idles in the host between calls.
-            "default_headers": {**self._chat.headers, "Connection": "close"},
+            "default_headers": {**self._withheld(), **self._chat.headers, "Connection": "close"},
             "http_client": openai.DefaultHttpxClient(event_hooks={"request": [follow]}),
         }
         if self._azure is not None:
@@ -148,6 +148,19 @@ class ChatAPI:
             openai.APIStatusError,
         )
         return failures.describe(error, secrets, kinds)
+
+    def _withheld(self) -> dict[str, Any]:
+        """Headers meant for OpenAI, which the SDK takes from the environment: another server does not get them."""
+        import openai
+
+        if not self._dialect.platform:
+            return {}
+        lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").splitlines()
+        withheld: dict[str, Any] = {line.partition(":")[0].strip(): openai.Omit() for line in lines if ":" in line}
+        for name in withheld:
+            if name.lower() == "authorization" and self._azure is None:
+                withheld[name] = f"Bearer {self._key() or 'none'}"
+        return withheld
 
     def _named(self, model: str) -> str:
         return f"{self._dialect.platform}/{model}" if self._dialect.platform else model

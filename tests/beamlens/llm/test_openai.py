@@ -136,9 +136,11 @@ def test_what_is_set_for_a_model_is_sent(call):
 def test_other_platforms_name_themselves_and_learn_nothing_of_openais_account(call, monkeypatch, name):
     monkeypatch.setenv("OPENAI_ORG_ID", "org-1")
     monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-1")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Openai-Secret: s\nAuthorization: Bearer other")
     with ChatServer(answer("ok", model="m")) as server:
         assert call(server, dialect=DIALECTS[name], model="m").model == f"{name}/m"
-    assert not [header for header in server.headers[0] if header.startswith("openai-")]
+    assert not [header for header in server.headers[0] if "openai-" in header]
+    assert server.headers[0]["authorization"] == f"Bearer {KEY}"
     assert "max_tokens" in server.requests[0]
 
 
