@@ -70,7 +70,15 @@ class NotStarted(BeamlensError):  # noqa: N818 - the name is part of the fixed p
 
 
 LLMErrorKind = Literal[
-    "authentication", "rate_limit", "overloaded", "timeout", "connection", "invalid_request", "server", "response"
+    "authentication",
+    "rate_limit",
+    "overloaded",
+    "timeout",
+    "connection",
+    "invalid_request",
+    "server",
+    "response",
+    "rejected",
 ]
 
 
@@ -78,11 +86,14 @@ class LLMError(BeamlensError):
     """A model call failed.
 
     Attributes:
-        kind: What went wrong, one of ``LLMErrorKind``.
-        retryable: Whether the same call may succeed later.
+        kind: What went wrong, one of ``LLMErrorKind``; ``"rejected"``: the call was not sent, for the provider's
+            circuit is open or its limits leave no room in time.
+        retryable: Whether the same call may succeed if it is tried again soon.
+        retry_after: Seconds after which trying again has a point; ``None``: not known.
     """
 
-    def __init__(self, message: str, *, kind: LLMErrorKind, retryable: bool) -> None:
+    def __init__(self, message: str, *, kind: LLMErrorKind, retryable: bool, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.kind: LLMErrorKind = kind
         self.retryable = retryable
+        self.retry_after = retry_after

@@ -5,9 +5,13 @@ from beamlens.agent.model import Model
 from beamlens.agent.prompts import PromptLog
 from beamlens.agent.services import Services
 from beamlens.agent.tool import Tool, ToolError, ToolResult, fence, render
+from beamlens.llm.dispatcher import Dispatcher
+from beamlens.llm.turns import DispatchLimits
 
 __all__ = [
     "AgentLoop",
+    "DispatchLimits",
+    "Dispatcher",
     "Limits",
     "Model",
     "PromptLog",

@@ -112,6 +112,7 @@ class Beamlens:
         )
         self._bus.listen(alert_log.listen)
         self._bus.listen(self._usage.listen)
+        plan.clients.report_to(self._bus)
 
     # -- life ------------------------------------------------------------------------------------------------
 

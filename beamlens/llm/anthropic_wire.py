@@ -5,11 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from beamlens.errors import LLMError
-from beamlens.llm.client import Completion, Message, Request, Text, ToolCall, ToolOutput, ToolSpec, Usage
+from beamlens.llm.client import (
+    INCOMPLETE,
+    Completion,
+    Message,
+    Request,
+    Text,
+    ToolCall,
+    ToolOutput,
+    ToolSpec,
+    Usage,
+)
 
 _EPHEMERAL = {"type": "ephemeral"}
 _CUT_OFF = frozenset({"max_tokens", "model_context_window_exceeded"})
-INCOMPLETE = "cut off: the answer reached its largest length before this call was complete"
 
 
 def parameters(request: Request) -> dict[str, Any]:
@@ -26,7 +35,7 @@ def parameters(request: Request) -> dict[str, Any]:
     return found
 
 
-def completion(response: Any, latency: float) -> Completion:
+def completion(response: Any) -> Completion:
     """What the model answered.
 
     A call that was cut off because the answer became too long carries a text instead of its arguments, so that
@@ -52,7 +61,6 @@ def completion(response: Any, latency: float) -> Completion:
         usage=_usage(getattr(response, "usage", None)),
         stop_reason=stop_reason,
         model=str(getattr(response, "model", None) or ""),
-        latency=latency,
     )
 
 

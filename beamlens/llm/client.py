@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from beamlens_actors import AbortSignal
 
 
+INCOMPLETE = "cut off: the answer reached its largest length before this call was complete"
+"""Instead of arguments of which half is missing: half of them could look like all of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Text:
     """Plain text of either side."""
@@ -25,11 +29,13 @@ class ToolCall:
         id: The provider's id of the call; its result carries the same.
         name: The tool's name, as the model wrote it.
         arguments: The arguments as an object; whatever the model sent if it was no object (validation answers that).
+        opaque: What the provider wants to see again with this call, unchanged; JSON, or ``None``.
     """
 
     id: str
     name: str
     arguments: Any
+    opaque: Any = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,87 +5,33 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar, cast
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from typing import TYPE_CHECKING, Any, cast
 
 from beamlens.errors import ClientConfigError
-from beamlens.llm.anthropic import DEFAULT_MODEL, KEY_VARIABLE, AnthropicClient
+from beamlens.llm import providers
+from beamlens.llm.anthropic import BASE_VARIABLE, KEY_VARIABLE, AnthropicAPI
 from beamlens.llm.client import LLMClient
+from beamlens.llm.composites import Fallback, RoundRobin
+from beamlens.llm.dispatcher import Dispatched, Dispatcher
 from beamlens.llm.offline import OfflineAnalyst
+from beamlens.llm.options import (
+    ClientSpec,
+    FallbackOptions,
+    OfflineOptions,
+    RegistrySpec,
+    RoundRobinOptions,
+)
+from beamlens.llm.provider import ProviderClient
+from beamlens.llm.validation import refused, validate
+
+if TYPE_CHECKING:
+    from beamlens.telemetry import Bus
 
 FIELD = "client_registry"
-BASE_VARIABLE = "ANTHROPIC_BASE_URL"
+COMPOSITES = ("fallback", "round-robin")
+PROVIDERS: tuple[str, ...] = (*providers.NAMES, "offline", *COMPOSITES)
 
 _log = logging.getLogger("beamlens.llm")
-M = TypeVar("M", bound=BaseModel)
-
-
-class RetryPolicy(BaseModel):
-    """How a call is tried again."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    max_retries: Annotated[int, Field(ge=0, le=10)] = 2
-    initial_delay_ms: Annotated[int, Field(ge=0, le=60_000)] = 500
-    max_delay_ms: Annotated[int, Field(ge=0, le=600_000)] = 8000
-
-
-POLICIES: Mapping[str, RetryPolicy] = {
-    # As the Elixir package ships it, but doubling.
-    "DefaultRetry": RetryPolicy(max_retries=3, initial_delay_ms=200, max_delay_ms=10_000),
-}
-
-
-class AnthropicOptions(BaseModel):
-    """Options of provider ``anthropic``."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    model: Annotated[str, Field(min_length=1)] = DEFAULT_MODEL
-    api_key: Annotated[str, Field(min_length=1)] | None = None
-    base_url: Annotated[str, Field(pattern=r"^https?://")] | None = None
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
-    temperature: Annotated[float, Field(ge=0, le=1)] | None = None
-    timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-
-
-class OfflineOptions(BaseModel):
-    """Provider ``offline`` has no options."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class ClientSpec(BaseModel):
-    """One client."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: Annotated[str, Field(min_length=1)]
-    provider: str
-    options: dict[str, Any] = Field(default_factory=dict)
-    retry_policy: RetryPolicy | None = None
-
-    @field_validator("retry_policy", mode="before")
-    @classmethod
-    def _named(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        if value not in POLICIES:
-            raise ValueError(f"no policy is named {value!r}; the named policies are: {', '.join(POLICIES)}")
-        return POLICIES[value]
-
-
-class RegistrySpec(BaseModel):
-    """The registry: its clients, and which one is asked."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    primary: str
-    clients: Annotated[list[ClientSpec], Field(min_length=1)]
-
-
-PROVIDERS: tuple[str, ...] = ("anthropic", "offline")
 
 
 class ClientRegistry:
@@ -101,34 +47,22 @@ class ClientRegistry:
 
         Args:
             config: A mapping with ``primary`` and ``clients`` (each ``name``, ``provider``, ``options``,
-                ``retry_policy``: a mapping, or ``"DefaultRetry"``), or an `LLMClient`. ``None``: Anthropic's default
-                model if ``ANTHROPIC_API_KEY`` is set, else the offline analyst.
+                ``retry_policy``: a mapping, or ``"DefaultRetry"``, and ``limits``), or an `LLMClient`. ``None``:
+                Anthropic's default model if ``ANTHROPIC_API_KEY`` is set, else the offline analyst.
             environ: Where keys are looked up.
 
         Raises:
             ClientConfigError: The configuration is wrong; names the field and the choices.
         """
         if config is None:
-            key = environ.get(KEY_VARIABLE, "").strip()
-            default: LLMClient = (
-                AnthropicClient(api_key=key, base_url=environ.get(BASE_VARIABLE) or None) if key else OfflineAnalyst()
-            )
-            return cls({"default": default}, "default")
+            return cls({"default": _default(environ)}, "default")
         if not isinstance(config, Mapping):
             return cls({"default": _own_client(config)}, "default")
-        spec = _validate(RegistrySpec, config, FIELD)
-        clients: dict[str, LLMClient] = {}
-        for index, client in enumerate(spec.clients):
-            field = f"{FIELD}.clients[{index}]"
-            if client.name in clients:
-                raise ClientConfigError(f"{field}.name: {client.name!r} is used twice", field=f"{field}.name")
-            clients[client.name] = _make(client, field, environ)
+        spec = validate(RegistrySpec, config, FIELD)
+        clients = _Builder(spec.clients, environ).build()
         if spec.primary not in clients:
             names = ", ".join(clients)
-            raise ClientConfigError(
-                f"{FIELD}.primary: no client is named {spec.primary!r}; the clients are: {names}",
-                field=f"{FIELD}.primary",
-            )
+            raise refused(f"{FIELD}.primary", f"no client is named {spec.primary!r}; the clients are: {names}")
         return cls(clients, spec.primary)
 
     @property
@@ -151,6 +85,18 @@ class ClientRegistry:
             raise ClientConfigError(f"no client is named {name!r}; the clients are: {', '.join(self._clients)}")
         return self._clients[name]
 
+    def report_to(self, bus: Bus) -> None:
+        """Emit what the clients tell, such as their queues and circuits."""
+
+        def report(name: str, numbers: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
+            bus.emit(name, metadata["provider"], numbers, **metadata)
+
+        for client in self._clients.values():
+            if isinstance(client, Dispatched):
+                client.dispatcher.report = report
+            elif isinstance(client, Fallback):
+                client.report = report
+
     def close(self) -> None:
         """Close what the clients have open."""
         for name, client in self._clients.items():
@@ -163,6 +109,75 @@ class ClientRegistry:
                 _log.exception("the client %r could not be closed", name)
 
 
+class _Builder:
+    """Makes clients, those first that others are made of."""
+
+    def __init__(self, specs: list[ClientSpec], environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._specs: dict[str, tuple[ClientSpec, str]] = {}
+        self._made: dict[str, LLMClient] = {}
+        for index, spec in enumerate(specs):
+            field = f"{FIELD}.clients[{index}]"
+            if spec.name in self._specs:
+                raise refused(f"{field}.name", f"{spec.name!r} is used twice")
+            self._specs[spec.name] = (spec, field)
+
+    def build(self) -> dict[str, LLMClient]:
+        """All of them, in the configuration's order."""
+        return {name: self._client(name, ()) for name in self._specs}
+
+    def _client(self, name: str, above: tuple[str, ...]) -> LLMClient:
+        if name not in self._made:
+            self._made[name] = self._make(*self._specs[name], (*above, name))
+        return self._made[name]
+
+    def _make(self, spec: ClientSpec, field: str, path: tuple[str, ...]) -> LLMClient:
+        if spec.provider == "offline":
+            validate(OfflineOptions, spec.options, f"{field}.options")
+            return OfflineAnalyst()
+        if spec.provider == "fallback":
+            options = validate(FallbackOptions, spec.options, f"{field}.options")
+            members = self._members(spec, options.strategy, field, path)
+            return Fallback(spec.name, dict(zip(options.strategy, members, strict=True)), cooldown=options.cooldown)
+        if spec.provider == "round-robin":
+            turns = validate(RoundRobinOptions, spec.options, f"{field}.options").strategy
+            return RoundRobin(self._members(spec, turns, field, path))
+        if spec.provider not in providers.NAMES:
+            text = f"there is no provider {spec.provider!r}; the providers are: {', '.join(PROVIDERS)}"
+            raise refused(f"{field}.provider", text)
+        client = providers.make(spec, field, self._environ)
+        return Dispatched(client, Dispatcher(spec.name, spec.limits.limits() if spec.limits else None))
+
+    def _members(self, spec: ClientSpec, names: list[str], field: str, path: tuple[str, ...]) -> list[LLMClient]:
+        for own in ("retry_policy", "limits"):
+            if getattr(spec, own) is not None:
+                raise refused(
+                    f"{field}.{own}", f"a {spec.provider!r} has none of its own: give it to the clients it is made of"
+                )
+        for index in range(len(names)):
+            self._check_member(spec, names, index, f"{field}.options.strategy[{index}]", path)
+        return [self._client(name, path) for name in names]
+
+    def _check_member(self, spec: ClientSpec, names: list[str], index: int, field: str, path: tuple[str, ...]) -> None:
+        name = names[index]
+        if name not in self._specs:
+            raise refused(field, f"no client is named {name!r}; the clients are: {', '.join(self._specs)}")
+        if name in path:
+            raise refused(field, f"a client cannot be made of itself: {' -> '.join((*path[path.index(name) :], name))}")
+        if self._specs[name][0].provider == "offline":
+            raise refused(field, f"{name!r} is the offline analyst, which takes over by itself when all others fail")
+        if spec.provider == "fallback" and name in names[:index]:
+            raise refused(field, f"{name!r} is named twice")
+
+
+def _default(environ: Mapping[str, str]) -> LLMClient:
+    key = environ.get(KEY_VARIABLE, "").strip()
+    if not key:
+        return OfflineAnalyst()
+    api = AnthropicAPI(api_key=key, base_url=environ.get(BASE_VARIABLE) or None)
+    return Dispatched(ProviderClient(api), Dispatcher("anthropic"))
+
+
 def _own_client(config: object) -> LLMClient:
     if isinstance(config, type):
         text = f"{FIELD} must be a client, not the class {config.__name__}: make one"
@@ -171,55 +186,3 @@ def _own_client(config: object) -> LLMClient:
     else:
         text = f"{FIELD} must be a mapping with 'primary' and 'clients', or a client, not {type(config).__name__}"
     raise ClientConfigError(text, field=FIELD)
-
-
-def _make(spec: ClientSpec, field: str, environ: Mapping[str, str]) -> LLMClient:
-    if spec.provider == "offline":
-        _validate(OfflineOptions, spec.options, f"{field}.options")
-        return OfflineAnalyst()
-    if spec.provider != "anthropic":
-        raise ClientConfigError(
-            f"{field}.provider: there is no provider {spec.provider!r}; the providers are: {', '.join(PROVIDERS)}",
-            field=f"{field}.provider",
-        )
-    options = _validate(AnthropicOptions, spec.options, f"{field}.options")
-    key = (options.api_key or environ.get(KEY_VARIABLE, "")).strip()
-    if not key:
-        raise ClientConfigError(
-            f"{field}.options.api_key: provider 'anthropic' needs a key; set the environment variable {KEY_VARIABLE} "
-            "or give api_key",
-            field=f"{field}.options.api_key",
-        )
-    policy = spec.retry_policy or RetryPolicy()
-    return AnthropicClient(
-        **options.model_dump(exclude={"api_key", "base_url"}),
-        api_key=key,
-        base_url=options.base_url or environ.get(BASE_VARIABLE) or None,
-        max_retries=policy.max_retries,
-        initial_delay=policy.initial_delay_ms / 1000,
-        max_delay=policy.max_delay_ms / 1000,
-    )
-
-
-def _validate(model: type[M], value: object, field: str) -> M:
-    try:
-        return model.model_validate(value)
-    except ValidationError as invalid:
-        first = invalid.errors(include_url=False, include_input=False)[0]
-        path = field + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
-        fields = ", ".join(_fields_at(model, first["loc"]))
-        text = {
-            "extra_forbidden": f"there is no such field; the fields are: {fields}",
-            "missing": f"is missing; the fields are: {fields}",
-            "model_type": "must be a mapping",
-            "dict_type": "must be a mapping",
-            "list_type": "must be a list",
-        }.get(first["type"], first["msg"].removeprefix("Value error, "))
-        raise ClientConfigError(f"{path}: {text}", field=path) from None
-
-
-def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    """The fields beside the one at a path."""
-    names = [part for part in path[:-1] if isinstance(part, str)]
-    nested: dict[str, type[BaseModel]] = {"clients": ClientSpec, "retry_policy": RetryPolicy}
-    return list((nested.get(names[-1], model) if names else model).model_fields)

@@ -144,6 +144,49 @@ def _catalogue() -> list[Event]:
             {"duration": _NUMBER},
             {"agent": str, "model": str, "iteration": int, "kind": str, "reason": str},
         ),
+        Event("ai.dispatcher.dispatch", "A call of a provider is to be made.", metadata={"provider": str}),
+        Event(
+            "ai.dispatcher.rejected",
+            "A call was not made: circuit_open, rate_limited, max_concurrency or queue_full.",
+            {"duration": _NUMBER, "retry_after": (int, float, _NONE)},
+            {"provider": str, "reason": str},
+        ),
+        Event(
+            "ai.dispatcher.queue_depth",
+            "A call waits, begins or has ended: how many are under way, how many wait, how many may be under way.",
+            {"active": int, "waiting": int, "cap": int},
+            {"provider": str},
+        ),
+        Event(
+            "ai.circuit_breaker.opened",
+            "A provider failed too often in a row: it is not called for a while.",
+            {"failure_count": int, "failure_threshold": int},
+            {"provider": str},
+        ),
+        Event(
+            "ai.circuit_breaker.half_opened",
+            "The while is over: one call finds out.",
+            {"recovery": _NUMBER},
+            {"provider": str},
+        ),
+        Event("ai.circuit_breaker.closed", "The provider works again.", metadata={"provider": str}),
+        Event(
+            "ai.circuit_breaker.reopened",
+            "The call that was to find out failed.",
+            {"recovery": _NUMBER},
+            {"provider": str},
+        ),
+        Event(
+            "ai.fallback.switched",
+            "A client failed and the next one of its fallback is asked.",
+            metadata={"provider": str, "failed": str, "next": str, "reason": str},
+        ),
+        Event(
+            "agent_core.event_stream.queue_depth",
+            "What waits in a stream of events, how much may, and how much was lost.",
+            {"depth": int, "max_queue": int, "dropped": int},
+            {"stream": str},
+        ),
         Event(
             "tool.start", "A tool begins.", metadata={"agent": str, "iteration": int, "tool_name": str, "call_id": str}
         ),

@@ -7,8 +7,10 @@ import re
 import threading
 
 import blinker
+import pytest
 
 from beamlens import Beamlens
+from tests.support import chat_api
 from tests.support.messages_api import MessagesAPI, message, tool_use
 
 log = logging.getLogger("host.payments")
@@ -49,7 +51,23 @@ def correlate(said, ids):
     return message(tool_use("produce_insight", "p1", **insight))
 
 
-def test_a_burst_of_errors_becomes_an_alert_and_an_insight():
+def chat_model(body):
+    """The same in the words of the Chat Completions API."""
+    tools = [tool["function"] for tool in body["tools"]]
+    said = [message for message in body["messages"] if message["role"] != "system"]
+    blocks = model({"tools": tools, "messages": said}).body["content"]
+    calls = [chat_api.call(block["name"], block["id"], **block["input"]) for block in blocks]
+    return chat_api.answer(None, *calls, model="gpt-4o-mini")
+
+
+@pytest.mark.parametrize(
+    ("provider", "server", "respond", "name"),
+    [
+        ("anthropic", MessagesAPI, model, "claude-haiku-4-5-20251001"),
+        ("openai", chat_api.ChatServer, chat_model, "gpt-4o-mini"),
+    ],
+)
+def test_a_burst_of_errors_becomes_an_alert_and_an_insight(provider, server, respond, name):
     produced = threading.Event()
     found = {}
 
@@ -62,9 +80,15 @@ def test_a_burst_of_errors_becomes_an_alert_and_an_insight():
 
     blinker.signal("beamlens.watcher.alert_fired").connect(on_alert)
     blinker.signal("beamlens.coordinator.insight_produced").connect(on_insight)
-    with MessagesAPI(respond=model) as api:
-        options = {"api_key": "sk-test-key", "base_url": api.base_url}
-        clients = [{"name": "m", "provider": "anthropic", "options": options}]
+    depths = []
+
+    def on_depth(sender, *, measurements, **_metadata):
+        depths.append((sender, measurements["active"]))
+
+    blinker.signal("beamlens.ai.dispatcher.queue_depth").connect(on_depth)
+    with server(respond=respond) as api:
+        options = {"api_key": "sk-test-key", "base_url": api.base_url, "model": name}
+        clients = [{"name": "m", "provider": provider, "options": options}]
         with Beamlens.start(watchers=["logger"], client_registry={"primary": "m", "clients": clients}) as lens:
             for number in range(400):
                 log.error("charge %d refused, password=hunter2", number)
@@ -72,9 +96,10 @@ def test_a_burst_of_errors_becomes_an_alert_and_an_insight():
                     break
             assert produced.is_set()
             usage, prompts = lens.usage(), lens.prompts(50)
-    assert found["alert"].model == "claude-haiku-4-5-20251001"
+    assert found["alert"].model == name
     assert found["insight"].alert_ids == (found["alert"].id,)
-    assert found["insight"].model == "claude-haiku-4-5-20251001"
+    assert found["insight"].model == name
+    assert ("m", 1) in depths
     assert usage["calls"] >= 5
     assert usage["cost_usd"] > 0
     sent = str(prompts)

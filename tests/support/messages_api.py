@@ -21,6 +21,7 @@ class Reply:
     raw: bytes | None = None
     hold: threading.Event | None = None
     drop: bool = False
+    half: bool = False  # sends half of the body, then closes the connection
     trickle: bool = False  # sends spaces, one now and then, until the client goes away
 
 
@@ -66,6 +67,7 @@ class MessagesAPI:
         self._lock = threading.Lock()
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
+        self.paths: list[str] = []
         self.arrived = threading.Semaphore(0)
         api = self
 
@@ -112,6 +114,7 @@ class MessagesAPI:
             else:
                 reply = self._replies[min(len(self.requests), len(self._replies) - 1)]
             self.requests.append(body)
+            self.paths.append(handler.path)
             self.headers.append({name.lower(): value for name, value in handler.headers.items()})
         self.arrived.release()
         if reply.hold is not None:
@@ -131,6 +134,8 @@ class MessagesAPI:
             while reply.trickle:
                 handler.wfile.write(b" ")
                 time.sleep(0.01)
-            handler.wfile.write(data)
+            handler.wfile.write(data[: len(data) // 2] if reply.half else data)
+            if reply.half:
+                handler.close_connection = True
         except OSError:
             handler.close_connection = True

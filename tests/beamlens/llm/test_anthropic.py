@@ -7,10 +7,10 @@ import threading
 import pytest
 
 from beamlens.errors import LLMError
-from beamlens.llm.anthropic import AnthropicClient
-from beamlens.llm.anthropic_failures import retry_after
-from beamlens.llm.anthropic_wire import INCOMPLETE
-from beamlens.llm.client import Message, Request, Text, ToolCall, ToolOutput, ToolSpec
+from beamlens.llm.anthropic import AnthropicAPI, Sampling
+from beamlens.llm.client import INCOMPLETE, Message, Request, Text, ToolCall, ToolOutput, ToolSpec
+from beamlens.llm.failures import retry_after
+from beamlens.llm.provider import Backoff, ProviderClient
 from beamlens_actors import Aborted, AbortSignal
 from beamlens_actors.testing import FakeClock
 from tests.support.messages_api import MessagesAPI, Reply, error, message, text, tool_use
@@ -23,8 +23,8 @@ TOOLS = (ToolSpec("wait", "Sleeps.", {"type": "object", "properties": {"ms": {"t
 def call():
     made = []
 
-    def make(api, request=None, abort=None, **options):
-        client = AnthropicClient(api_key=KEY, base_url=api.base_url, initial_delay=0.001, **options)
+    def make(api, request=None, abort=None, retries=2):
+        client = ProviderClient(AnthropicAPI(api_key=KEY, base_url=api.base_url), backoff=Backoff(retries, 0.001))
         made.append(client)
         asked = request or Request("You watch.", (Message.user("Look."),), TOOLS, timeout=10.0)
         return client.complete(asked, abort=abort or AbortSignal())
@@ -67,6 +67,16 @@ def test_the_request_carries_system_tools_and_the_whole_conversation(call):
     assert KEY in " ".join(api.headers[0].values())
 
 
+def test_what_is_set_for_a_model_is_sent():
+    with MessagesAPI(message(text("ok"))) as api:
+        sampling = Sampling("claude-opus-4-6", max_tokens=9, temperature=0.5)
+        client = ProviderClient(AnthropicAPI(sampling, api_key=KEY, base_url=api.base_url))
+        client.complete(Request("", (Message.user("u"),)), abort=AbortSignal())
+        client.close()
+    sent = api.requests[0]
+    assert (sent["model"], sent["max_tokens"], sent["temperature"]) == ("claude-opus-4-6", 9, 0.5)
+
+
 @pytest.mark.parametrize(
     "failure",
     [
@@ -74,8 +84,9 @@ def test_the_request_carries_system_tools_and_the_whole_conversation(call):
         error(529, "overloaded_error", "busy"),
         error(500, "api_error", "oops"),
         Reply(drop=True),
+        Reply(body=message(text("half")).body, half=True),
     ],
-    ids=["429", "529", "500", "drop"],
+    ids=["429", "529", "500", "drop", "half"],
 )
 def test_what_may_pass_is_tried_again(call, failure):
     with MessagesAPI(failure, message(text("ok"))) as api:
@@ -194,7 +205,7 @@ def test_no_text_is_empty_and_results_come_first(call):
 
 def test_an_answer_that_is_no_message_is_a_response_error(call):
     with MessagesAPI(Reply(body={"type": "other"})) as api, pytest.raises(LLMError) as caught:
-        call(api, max_retries=0)
+        call(api, retries=0)
     assert (caught.value.kind, caught.value.retryable) == ("response", True)
 
 
@@ -225,29 +236,15 @@ def test_what_a_server_asks_to_wait_is_understood(headers, seconds):
 @pytest.mark.parametrize("key", ["a key", "schlüssel", "two\nlines"])
 def test_what_cannot_be_a_key_is_refused_without_showing_it(key):
     with pytest.raises(LLMError) as caught:
-        AnthropicClient(api_key=key).complete(Request("", ()), abort=AbortSignal())
+        ProviderClient(AnthropicAPI(api_key=key)).complete(Request("", ()), abort=AbortSignal())
     assert caught.value.kind == "authentication"
     assert key not in str(caught.value)
 
 
 def test_without_a_key_the_error_names_it():
-    client = AnthropicClient()
+    client = ProviderClient(AnthropicAPI())
     with pytest.raises(LLMError) as caught:
         client.complete(Request("s", (Message.user("u"),)), abort=AbortSignal())
     client.close()
     assert caught.value.kind == "authentication"
     assert not caught.value.retryable
-
-
-@pytest.mark.live
-def test_the_real_model_answers(monkeypatch):
-    import os
-
-    key = os.environ.get("BEAMLENS_LIVE_ANTHROPIC_KEY")
-    if not key:
-        pytest.skip("needs BEAMLENS_LIVE_ANTHROPIC_KEY")
-    client = AnthropicClient(api_key=key)
-    request = Request("Call the tool.", (Message.user("Wait for 5 ms."),), TOOLS)
-    completion = client.complete(request, abort=AbortSignal())
-    client.close()
-    assert completion.tool_calls[0].name == "wait"

@@ -6,8 +6,6 @@ import sys
 import pytest
 
 from beamlens.errors import ClientConfigError
-from beamlens.llm.client import Usage
-from beamlens.llm.pricing import cost
 from beamlens.llm.registry import ClientRegistry
 from beamlens.testing import ScriptedClient
 
@@ -38,7 +36,7 @@ def test_a_client_of_ones_own_is_taken_as_it_is():
         (
             {"primary": "a", "clients": [{"name": "a", "provider": "nope"}]},
             "client_registry.clients[0].provider",
-            "the providers are: anthropic, offline",
+            "the providers are: anthropic, aws-bedrock, vertex-ai, openai, ",
         ),
         (
             {"primary": "a", "clients": [{"name": "a", "provider": "anthropic"}]},
@@ -92,15 +90,6 @@ def test_a_client_that_cannot_be_closed_does_not_keep_the_next_one_open(caplog):
     assert "'a' could not be closed" in caplog.text
 
 
-@pytest.mark.parametrize("model", ["claude-sonnet-4-20250514", "claude-sonnet-4-0", "claude-sonnet-4"])
-def test_a_dated_model_costs_what_the_model_costs(model):
-    assert cost(model, Usage(1_000_000, 0)) == 3.0
-
-
-def test_a_newer_model_is_not_priced_as_an_older_one():
-    assert cost("claude-sonnet-4-99", Usage(1_000_000, 0)) is None
-
-
 def test_an_unknown_client_is_named_with_the_choices():
     registry = ClientRegistry.build({"primary": "a", "clients": [OFFLINE]}, environ={})
     with pytest.raises(ClientConfigError, match="the clients are: a"):
@@ -113,9 +102,3 @@ def test_the_sdk_is_not_imported_before_the_first_call():
         "ClientRegistry.build(None, environ={'ANTHROPIC_API_KEY': 'k'}); print('anthropic' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
-
-
-def test_the_cost_of_a_known_model_is_computed_and_of_an_unknown_one_not_known():
-    usage = Usage(1_000_000, 1_000_000, 1_000_000, 1_000_000)
-    assert cost("claude-haiku-4-5-20251001", usage) == pytest.approx(1 + 5 + 0.1 + 1.25)
-    assert cost("some-model", usage) is None

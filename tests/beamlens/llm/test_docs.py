@@ -1,0 +1,38 @@
+"""The examples of docs/providers.md are what start() accepts."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from beamlens.llm.registry import PROVIDERS, ClientRegistry
+
+PAGE = Path(__file__).parents[3] / "docs" / "providers.md"
+EXAMPLES = [
+    ast.literal_eval(ast.parse(block).body[0].value)
+    for block in re.findall(
+        r"^```python\n(client_registry = .*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+]
+KEYS = ("ANTHROPIC", "OPENAI", "AZURE_OPENAI", "OPENROUTER", "GOOGLE", "GROQ")
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example["primary"])
+def test_an_example_is_accepted_with_nothing_but_its_keys(example):
+    environ = {f"{name}_API_KEY": "k" for name in KEYS}
+    registry = ClientRegistry.build(example, environ=environ)
+    assert registry.names == tuple(client["name"] for client in example["clients"])
+    assert registry.primary.model
+
+
+def test_each_provider_has_an_example():
+    used = {client["provider"] for example in EXAMPLES for client in example["clients"]}
+    assert used | {"offline"} == set(PROVIDERS)
+
+
+def test_each_provider_is_in_the_table():
+    table = re.findall(r"^\| (`.*?) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(re.findall(r"`([\w-]+)`", " ".join(table))) == set(PROVIDERS)
