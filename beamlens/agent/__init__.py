@@ -4,7 +4,9 @@ from beamlens.agent.loop import AgentLoop, Limits, RunOutcome
 from beamlens.agent.model import Model
 from beamlens.agent.prompts import PromptLog
 from beamlens.agent.services import Services
-from beamlens.agent.tool import Tool, ToolError, ToolResult, fence, render
+from beamlens.agent.tool import Tool, ToolError, ToolResult, render
+from beamlens.agent.trust import TrustMetadata
+from beamlens.llm.fence import fence
 
 __all__ = [
     "AgentLoop",
@@ -16,6 +18,7 @@ __all__ = [
     "Tool",
     "ToolError",
     "ToolResult",
+    "TrustMetadata",
     "fence",
     "render",
 ]

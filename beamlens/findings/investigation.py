@@ -74,7 +74,7 @@ class Investigation:
         try:
             data = json.loads(json.dumps(self.domain.snapshot(), default=str))
         except Exception as error:
-            raise ToolError(f"the snapshot failed: {type(error).__name__}: {error}") from error
+            raise ToolError("the snapshot failed: ", f"{type(error).__name__}: {error}") from error
         if not isinstance(data, dict):
             raise ToolError(f"the domain's snapshot is no object but {type(data).__name__}")
         snapshot = Snapshot(data=data)

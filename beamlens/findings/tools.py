@@ -93,14 +93,15 @@ def domain_tools(found: Investigation, sandbox: Callable[[], RunsLua]) -> list[T
         found: Where they read and write.
         sandbox: Gives the Lua sandbox over the domain's callbacks, made at its first use.
     """
+    source = found.domain.name
     return [
         Tool("set_state", lambda a: _set_state(found, a), SetState),
         Tool("fire_alert", lambda a: _fire_alert(found, a), FireAlert),
-        Tool("get_alerts", lambda a: _get_alerts(found, a), GetAlerts, idempotent=True, trust="untrusted"),
-        Tool("take_snapshot", lambda _a: _take_snapshot(found), TakeSnapshot, trust="untrusted"),
-        Tool("get_snapshot", lambda a: _get_snapshot(found, a), GetSnapshot, idempotent=True, trust="untrusted"),
-        Tool("get_snapshots", lambda a: _get_snapshots(found, a), GetSnapshots, idempotent=True, trust="untrusted"),
-        Tool("execute", lambda a: _execute(found, sandbox, a), Execute, trust="untrusted"),
+        Tool("get_alerts", lambda a: _get_alerts(found, a), GetAlerts, idempotent=True, trust="untrusted", source=source),
+        Tool("take_snapshot", lambda _a: _take_snapshot(found), TakeSnapshot, trust="untrusted", source=source),
+        Tool("get_snapshot", lambda a: _get_snapshot(found, a), GetSnapshot, idempotent=True, trust="untrusted", source=source),
+        Tool("get_snapshots", lambda a: _get_snapshots(found, a), GetSnapshots, idempotent=True, trust="untrusted", source=source),
+        Tool("execute", lambda a: _execute(found, sandbox, a), Execute, trust="untrusted", source=source),
         Tool("think", lambda a: _think(found, a), Think, idempotent=True),
     ]
 
@@ -163,14 +164,15 @@ def _execute(found: Investigation, sandbox: Callable[[], RunsLua], arguments: Ex
         result = sandbox().run(code)
     except LuaError as error:
         found.emit("execute_error", {"duration": clock.monotonic() - began}, code=code, reason=str(error))
-        raise ToolError(str(error)) from error
+        # Lua may raise what a callback gave it, so this text is from outside as well.
+        raise ToolError("The Lua code failed: ", str(error)) from error
     found.emit("execute_complete", {"duration": clock.monotonic() - began}, code=code, result=result)
     return {"result": result}
 
 
 def _think(found: Investigation, arguments: Think) -> dict[str, Any]:
     found.emit("think", thought=arguments.thought)
-    return {"thought": arguments.thought, "recorded": True}
+    return {"recorded": True}  # not the thought again: it may quote text from outside
 
 
 def _view(snapshot: Snapshot) -> dict[str, Any]:
