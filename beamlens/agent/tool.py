@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from beamlens.agent.trust import Trust, TrustMetadata
+from beamlens.agent.trust import TRUSTED, Trust, TrustMetadata
 from beamlens.errors import BeamlensError
 from beamlens.llm.client import ToolOutput, ToolSpec
 
@@ -85,7 +85,7 @@ class ToolResult:
     content: str
     is_error: bool = False
     error_type: str = ""
-    trust: TrustMetadata = TrustMetadata()
+    trust: TrustMetadata = TRUSTED
     details: Any = None
     own: int = 0
 
@@ -101,4 +101,3 @@ def render(value: Any, *, most: int = 20_000) -> str:
     if len(text) > most:
         text = f"{text[:most]}\n[cut: {len(text) - most} of {len(text)} characters are not shown; ask for less]"
     return text
-

@@ -27,3 +27,7 @@ class TrustMetadata:
     def untrusted(self) -> bool:
         """Whether it has to be fenced."""
         return self.level == "untrusted"
+
+
+TRUSTED = TrustMetadata()
+"""Our own words."""

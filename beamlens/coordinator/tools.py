@@ -83,7 +83,9 @@ class Desk:
 def coordinator_tools(desk: Desk) -> list[Tool]:
     """get_alerts, update_alert_statuses, produce_insight, done, think."""
     return [
-        Tool("get_alerts", lambda a: _get_alerts(desk, a), GetAlerts, idempotent=True, trust="untrusted", source="alerts"),
+        Tool(
+            "get_alerts", lambda a: _get_alerts(desk, a), GetAlerts, idempotent=True, trust="untrusted", source="alerts"
+        ),
         Tool("update_alert_statuses", lambda a: _update(desk, a), UpdateAlertStatuses),
         Tool("produce_insight", lambda a: _produce(desk, a), ProduceInsight),
         Tool("think", lambda a: _think(desk, a), Think, idempotent=True),

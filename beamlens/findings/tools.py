@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from beamlens.agent import Tool, ToolError
 from beamlens.findings.alert import Severity
@@ -31,6 +31,12 @@ class Arguments(BaseModel):
     """Arguments of a tool: surplus ones are refused, so that a model notices its mistake."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _encodable(cls, given: Any) -> Any:
+        """Show lone surrogates as escapes: a file name that is no UTF-8 has them, and pydantic refuses them."""
+        return {name: _escaped(value) for name, value in given.items()} if isinstance(given, dict) else given
 
 
 class SetState(Arguments):
@@ -86,6 +92,12 @@ class Think(Arguments):
     thought: Line
 
 
+def _escaped(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_escaped(item) for item in value]
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+
+
 def domain_tools(found: Investigation, sandbox: Callable[[], RunsLua]) -> list[Tool]:
     """The tools that look and report: all of seed 000's but ``wait``.
 
@@ -97,10 +109,26 @@ def domain_tools(found: Investigation, sandbox: Callable[[], RunsLua]) -> list[T
     return [
         Tool("set_state", lambda a: _set_state(found, a), SetState),
         Tool("fire_alert", lambda a: _fire_alert(found, a), FireAlert),
-        Tool("get_alerts", lambda a: _get_alerts(found, a), GetAlerts, idempotent=True, trust="untrusted", source=source),
+        Tool(
+            "get_alerts", lambda a: _get_alerts(found, a), GetAlerts, idempotent=True, trust="untrusted", source=source
+        ),
         Tool("take_snapshot", lambda _a: _take_snapshot(found), TakeSnapshot, trust="untrusted", source=source),
-        Tool("get_snapshot", lambda a: _get_snapshot(found, a), GetSnapshot, idempotent=True, trust="untrusted", source=source),
-        Tool("get_snapshots", lambda a: _get_snapshots(found, a), GetSnapshots, idempotent=True, trust="untrusted", source=source),
+        Tool(
+            "get_snapshot",
+            lambda a: _get_snapshot(found, a),
+            GetSnapshot,
+            idempotent=True,
+            trust="untrusted",
+            source=source,
+        ),
+        Tool(
+            "get_snapshots",
+            lambda a: _get_snapshots(found, a),
+            GetSnapshots,
+            idempotent=True,
+            trust="untrusted",
+            source=source,
+        ),
         Tool("execute", lambda a: _execute(found, sandbox, a), Execute, trust="untrusted", source=source),
         Tool("think", lambda a: _think(found, a), Think, idempotent=True),
     ]

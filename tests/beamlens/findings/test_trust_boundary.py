@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import threading
 from contextlib import closing
 
@@ -72,8 +73,7 @@ def sandbox(domain):
 
 
 def texts(request):
-    """What a request shows the model, but for the model's own words: (kind, text) each."""
-    yield "system", request.system
+    """What a request shows the model, but for the rules and the model's own words: (kind, text) each."""
     for each in request.messages:
         if each.role == "user":
             for block in each.content:
@@ -87,8 +87,7 @@ def look(found, sandbox, reason):
 
 
 def snapshot_id(request):
-    found = json.loads(request.messages[2].content[0].content.split("\n")[1])
-    return found["id"]
+    return re.findall(r'"id": "([0-9a-f]{16})"', request.messages[2].content[0].content)[0]
 
 
 @corpus
@@ -106,7 +105,7 @@ def test_a_whole_look_and_the_next_one_show_it_only_inside_of_fences(text, domai
                 tool("set_state", state="warning", reason=domain.text[:4000]),
                 tool(
                     "fire_alert",
-                    type=domain.text[:100],
+                    type=domain.text[:90],
                     severity="warning",
                     context=domain.text[:4000],
                     observation=domain.text[:4000],
@@ -138,7 +137,7 @@ def test_the_coordinator_reads_it_only_inside_of_fences(text):
     words = planted(text)
     evidence = Evidence(text=words, cause=words, strength=Strength.SUPPORTING, place=Place(file=words, line=1))
     update = {"context": words, "observation": words, "hypothesis": words, "evidence": (evidence,)}
-    first, second = (alert(anomaly_type=kind).model_copy(update=update) for kind in ("a", "b"))
+    first, second = (alert(kind).model_copy(update=update) for kind in ("a", "b"))
 
     def insight(one, **more):
         fields = {"correlation_type": "temporal", "summary": words[:4000], "confidence": "low"}
@@ -184,7 +183,7 @@ def test_what_spans_two_texts_takes_no_fence_away():
             made, kind="watcher", agent="planted", system="s", tools=[], abort=AbortSignal(), limits=Limits(1)
         )
         loop.run(opening(found, begin))
-    ((_, _system), (_, said)) = texts(client.requests[0])
+    ((_, said),) = texts(client.requests[0])
     assert "[redacted" in said
     assert check(said) == 2
 
@@ -202,9 +201,6 @@ def recording(monkeypatch):
 
 def test_log_lines_exceptions_and_thread_names_of_a_real_process(recording):
     log = logging.getLogger("host.planted")
-    client = ScriptedClient(
-        [[tool("take_snapshot"), tool("execute", code="return NAME_recent(10)")], WAIT], repeat_last=True
-    )
 
     def fail(text):
         try:

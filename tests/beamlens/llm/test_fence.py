@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from beamlens.llm.fence import RULE, fence
 from tests.support.injections import INJECTIONS, check, planted, split
 
-_pieces = st.sampled_from(["<", "/", "\\", " ", "\n", "untrusted", "UNTRUSTED", ">", "&lt;", '"', "\u200b", "＜", "ſ"])
+_pieces = st.sampled_from(
+    ["<", "/", "\\", " ", "\n", "untrusted", "UNTRUSTED", ">", "&lt;", '"', "\u200b", "\uff1c", "\u017f"]
+)
 
 
 def test_the_corpus_is_large():
@@ -35,7 +37,13 @@ def test_a_source_cannot_break_the_tag(source):
 
 @pytest.mark.parametrize(
     "text",
-    ["a plain line", "File <stdin>, line 1, in <module>", "Größe: 5 µs, 日本語, 🙂", "a < b and b > c", '{"k": "v"}\n\tx'],
+    [
+        "a plain line",
+        "File <stdin>, line 1, in <module>",
+        "Größe: 5 µs, 日本語, 🙂",
+        "a < b and b > c",
+        '{"k": "v"}\n\tx',
+    ],
 )
 def test_ordinary_text_is_shown_as_it_is(text):
     assert split(fence(text, "logger"))[1] == [text]

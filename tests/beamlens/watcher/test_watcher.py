@@ -180,7 +180,10 @@ def test_a_domain_that_fails_is_told_once_and_watched_on():
             domain.pass_second(clock)
         assert len(events.of("watcher.sensor_failed")) == 1
         assert ask(registry).state == "healthy"
-    assert "the snapshot failed:\n<untrusted source=\"queue\">\nOSError: gone\n</untrusted>" == client.requests[1].messages[-1].content[0].content
+    assert (
+        client.requests[1].messages[-1].content[0].content
+        == 'the snapshot failed:\n<untrusted source="queue">\nOSError: gone\n</untrusted>'
+    )
 
 
 def test_lua_reaches_the_domains_callbacks():
