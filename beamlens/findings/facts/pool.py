@@ -1,0 +1,175 @@
+"""All numbers that a run has evidence for, ready to be looked up."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from beamlens.findings.facts import units
+from beamlens.findings.facts.numbers import read
+from beamlens.findings.facts.units import NAMED, PLAIN, SECOND, Unit
+
+MOST = 20_000
+"""Numbers that are kept; those added first win."""
+
+_MOST_CHARACTERS = 400_000
+_MOST_DEEP = 20
+_SERIES = 12
+_FAMILY = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """A number that others may be derived from.
+
+    Attributes:
+        value: In its own unit.
+        unit: Its unit.
+        at: When it was measured, seconds on any clock; ``None`` when that is not known.
+    """
+
+    value: float
+    unit: Unit
+    at: float | None = None
+
+
+class Pool:
+    """Numbers of snapshots, results and texts. Bounded in numbers, characters and depth; what is beyond is left out.
+
+    Fill it first, then look up.
+    """
+
+    def __init__(self, declared: Mapping[str, str] | None = None) -> None:
+        """Make an empty pool.
+
+        Args:
+            declared: Metric name to unit; other names tell their unit by their ending.
+        """
+        self._declared = {name: found for name, text in (declared or {}).items() if (found := units.declared(text))}
+        self._values: dict[tuple[str, str], list[float]] = defaultdict(list)
+        self._sorted: dict[tuple[str, str], list[float]] = {}
+        self._series: dict[str, list[Operand]] = defaultdict(list)
+        self._families: list[list[Operand]] = []
+        self._characters = 0
+        self._count = 0
+
+    def add_snapshot(self, data: Mapping[str, Any], at: float) -> None:
+        """Add a snapshot's data, taken at a time: its numbers can be compared with those of other snapshots."""
+        self._walk(data, "", at, 0)
+        self._note_series("captured_at", Operand(at, Unit(SECOND), at))
+
+    def add(self, value: Any) -> None:
+        """Add a JSON value, such as a tool's result: numbers, texts, and how many items its parts have."""
+        self._walk(value, "", None, 0)
+
+    def add_text(self, text: str) -> None:
+        """Add what a text says, such as a sensor's reason."""
+        if self._characters < _MOST_CHARACTERS:
+            self._characters += len(text)
+            for number in read(text, strict=False):
+                for unit in number.units:
+                    self.put(number.value, unit)
+
+    def put(self, value: float, unit: Unit = PLAIN) -> None:
+        """Add one number."""
+        if self._count >= MOST or not math.isfinite(value):
+            return
+        self._count += 1
+        self._values["raw", ""].append(value)
+        if unit.dimension:
+            self._values["decimal", unit.dimension].append(value * unit.decimal)
+            self._values["binary", unit.dimension].append(value * unit.binary)
+        else:
+            self._values["decimal", ""].append(value * unit.decimal)
+
+    def has(self, low: float, high: float, how: str, dimension: str = "") -> bool:
+        """Whether a number lies in a closed interval.
+
+        Args:
+            low: Its lower end.
+            high: Its upper end.
+            how: ``raw``: as written, whatever the unit; ``decimal`` or ``binary``: of the dimension, in its base.
+            dimension: The dimension; ``""`` for numbers whose unit is not known.
+        """
+        key = (how, dimension)
+        if key not in self._sorted:
+            self._sorted[key] = sorted(self._values.get(key, ()))
+        values = self._sorted[key]
+        index = bisect_left(values, low)
+        return index < len(values) and values[index] <= high
+
+    def series(self) -> Iterator[tuple[Operand, Operand]]:
+        """Each two numbers of the same name in two snapshots, the older first."""
+        for operands in self._series.values():
+            latest = sorted(operands, key=lambda one: one.at or 0.0)[-_SERIES:]
+            for index, older in enumerate(latest):
+                for newer in latest[index + 1 :]:
+                    yield older, newer
+
+    def families(self) -> Iterator[tuple[Operand, Operand]]:
+        """Each two numbers of the same unit that stand side by side in one object, such as ``used`` and ``limit``."""
+        for family in self._families:
+            for index, one in enumerate(family):
+                for other in family[index + 1 :]:
+                    if one.unit.dimension == other.unit.dimension:
+                        yield one, other
+
+    def _note_series(self, path: str, operand: Operand) -> None:
+        series = self._series[path]
+        series.append(operand)
+        if len(series) > 4 * _SERIES:
+            del series[0]
+
+    def _walk(self, value: Any, path: str, at: float | None, depth: int) -> None:
+        if self._count >= MOST or depth > _MOST_DEEP:
+            return
+        if isinstance(value, bool) or value is None:
+            return
+        if isinstance(value, int | float):
+            self._leaf(value, path, at)
+        elif isinstance(value, str):
+            self.add_text(value)
+        elif isinstance(value, Mapping):
+            self._object(value, path, at, depth)
+        elif isinstance(value, Sequence):
+            self.put(float(len(value)), NAMED)
+            self._repeated(value)
+            for item in value[:MOST]:
+                self._walk(item, path, at, depth + 1)
+
+    def _object(self, value: Mapping[Any, Any], path: str, at: float | None, depth: int) -> None:
+        self.put(float(len(value)), NAMED)
+        family = []
+        for key, item in list(value.items())[:MOST]:
+            self.add_text(str(key))
+            self._walk(item, f"{path}.{key}" if path else str(key), at, depth + 1)
+            if isinstance(item, int | float) and not isinstance(item, bool) and abs(item) < 1e300:
+                family.append(Operand(float(item), self._unit(str(key))))
+        if 2 <= len(family) <= _FAMILY:
+            self._families.append(family)
+
+    def _leaf(self, value: float, path: str, at: float | None) -> None:
+        if abs(value) > 1e300 or value != value:  # noqa: PLR0124 - not a number
+            return
+        unit = self._unit(path.rpartition(".")[2])
+        self.put(float(value), unit)
+        if at is not None:
+            self._note_series(path, Operand(float(value), unit, at))
+
+    def _unit(self, key: str) -> Unit:
+        return self._declared.get(key) or units.of_key(key)
+
+    def _repeated(self, rows: Sequence[Any]) -> None:
+        """How often the same word stands in a column: what a reader of the rows counts."""
+        columns: Counter[tuple[str, str]] = Counter()
+        for row in rows[:500]:
+            if isinstance(row, Mapping):
+                columns.update((str(k), v) for k, v in row.items() if isinstance(v, str) and len(v) <= 100)
+            elif isinstance(row, str) and len(row) <= 100:
+                columns["", row] += 1
+        for count in {count for count in columns.values() if count > 1}:
+            self.put(float(count), NAMED)
