@@ -105,6 +105,7 @@ def view(alert: Alert, status: str) -> dict[str, Any]:
         "hypothesis",
         "detected_at",
         "count",
+        "numbers_verified",
     }
     evidence = [
         {

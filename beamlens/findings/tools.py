@@ -47,7 +47,10 @@ class SetState(Arguments):
 
 
 class FireAlert(Arguments):
-    """Report an anomaly. Facts and speculation are kept apart; at least one snapshot must be cited."""
+    """Report an anomaly. Facts and speculation are kept apart; at least one snapshot must be cited.
+
+    The numbers in context and observation are looked up in what you were shown in this look.
+    """
 
     type: Word = Field(description="What it is, in a word such as memory_growth. The same trouble, the same word.")
     severity: Severity
@@ -152,7 +155,12 @@ def _fire_alert(found: Investigation, arguments: FireAlert) -> dict[str, Any]:
     except ToolError as refusal:
         found.emit("alert_failed", reason=str(refusal))
         raise
-    return {"alert_id": alert.id, "result": str(verdict)}
+    answer: dict[str, Any] = {"alert_id": alert.id, "result": str(verdict)}
+    if alert.numbers_verified is not None:
+        answer["numbers_verified"] = alert.numbers_verified
+    if alert.unverified_numbers:
+        answer["not_found"] = list(alert.unverified_numbers)
+    return answer
 
 
 def _get_alerts(found: Investigation, arguments: GetAlerts) -> list[dict[str, Any]]:
@@ -167,12 +175,14 @@ def _get_alerts(found: Investigation, arguments: GetAlerts) -> list[dict[str, An
 
 def _take_snapshot(found: Investigation) -> dict[str, Any]:
     snapshot = found.take_snapshot()
+    found.ledger.saw_snapshots([snapshot])
     found.emit("take_snapshot", snapshot_id=snapshot.id)
     return _view(snapshot)
 
 
 def _get_snapshot(found: Investigation, arguments: GetSnapshot) -> dict[str, Any]:
     (snapshot,) = found.find_snapshots([arguments.id])
+    found.ledger.saw_snapshots([snapshot])
     found.emit("get_snapshot", snapshot_id=snapshot.id)
     return _view(snapshot)
 
@@ -180,6 +190,7 @@ def _get_snapshot(found: Investigation, arguments: GetSnapshot) -> dict[str, Any
 def _get_snapshots(found: Investigation, arguments: GetSnapshots) -> dict[str, Any]:
     kept = found.snapshots()
     chosen = kept[arguments.offset : arguments.offset + arguments.limit]
+    found.ledger.saw_snapshots(chosen)
     found.emit("get_snapshots", count=len(chosen))
     return {"total": len(kept), "snapshots": [_view(snapshot) for snapshot in chosen]}
 
@@ -194,6 +205,7 @@ def _execute(found: Investigation, sandbox: Callable[[], RunsLua], arguments: Ex
         found.emit("execute_error", {"duration": clock.monotonic() - began}, code=code, reason=str(error))
         # Lua may raise what a callback gave it, so this text is from outside as well.
         raise ToolError("The Lua code failed: ", str(error)) from error
+    found.ledger.saw(result)
     found.emit("execute_complete", {"duration": clock.monotonic() - began}, code=code, result=result)
     return {"result": result}
 

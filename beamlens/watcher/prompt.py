@@ -27,8 +27,8 @@ How to look:
   the reason. So do not poll: wait minutes to an hour when quiet, 5 to 30 seconds while something develops.
 - If something is off, find out why with execute (Lua over the callbacks below), then fire_alert once, citing
   snapshots. The same trouble is one alert: do not repeat it while it lasts; the type names it.
-- context and observation hold facts only: numbers you have seen, with units. What you suspect goes into hypothesis.
-  Not knowing the cause is a good answer; a wrong cause is the worst one.
+- context and observation hold facts only: numbers you have seen in this look, with units; they are checked. What you
+  suspect goes into hypothesis. Not knowing the cause is a good answer; a wrong cause is the worst one.
 - You only read. Nothing you call changes the process.
 
 {RULE}

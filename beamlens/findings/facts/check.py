@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -176,7 +177,7 @@ def _amounts(older: Operand, newer: Operand) -> Iterator[tuple[Operand, float]]:
 def _ranges(numbers: Sequence[Number], found: Sequence[bool], pool: Pool) -> list[bool]:
     """A range holds when both ends do, or when it is narrow and a value lies in it."""
     settled = list(found)
-    for index, (low, high) in enumerate(zip(numbers, numbers[1:], strict=False)):
+    for index, (low, high) in enumerate(itertools.pairwise(numbers)):
         if not low.spans or (settled[index] and settled[index + 1]):
             continue
         bottom, top = low.bounds()[0], high.bounds()[1]

@@ -29,20 +29,23 @@ _NUMBER = re.compile(
     r"|(?<![\w-])(?P<word>" + "|".join(_WORDS) + r")(?![\w-])",
     re.IGNORECASE,
 )
-_UNIT = re.compile(r"[ \u00a0\u202f-]?(%|×|[A-Za-zµμ]+)")
+
+
+def _ending(words: str) -> re.Pattern[str]:
+    return re.compile(rf"(?:{words})\s*(?:the |a |its )?$", re.IGNORECASE)
+
+
+_UNIT = re.compile(r"[ \u00a0\u202f-]?(%|\u00d7|[A-Za-zµμ]+)")
 _RATE = re.compile(
     r"(?P<noun>(?: +[a-z]+){0,2}) ?(?P<per>/ ?|\bper |\ba |\ban |\bevery |\beach )"
     r"(?P<time>s|secs?|seconds?|min|mins|minutes?|h|hr|hours?|days?|ms)\b",
     re.IGNORECASE,
 )
-_HEDGES: tuple[tuple[Hedge, re.Pattern[str]], ...] = tuple(
-    (hedge, re.compile(rf"(?:{words})\s*(?:the |a |its )?$", re.IGNORECASE))
-    for hedge, words in (
-        ("about", r"\babout|\baround|\broughly|\bapprox(?:imately|\.)?|\bcirca|\bca\.|\bsome|\bclose to|~|≈|±"),
-        ("over", r"\bover|\bmore than|\babove|\bat least|\bexceed(?:s|ed|ing)?|\bbeyond|\bgreater than|>=?|≥"),
-        ("under", r"\bunder|\bless than|\bbelow|\bat most|\bfewer than|\bup to|\bnearly|\balmost|<=?|≤"),
-    )
-)
+_HEDGES: dict[Hedge, re.Pattern[str]] = {
+    "about": _ending(r"\babout|\baround|\broughly|\bapprox(?:imately|\.)?|\bcirca|\bca\.|\bsome|\bclose to|~|≈|±"),
+    "over": _ending(r"\bover|\bmore than|\babove|\bat least|\bexceed(?:s|ed|ing)?|\bbeyond|\bgreater than|>=?|≥"),
+    "under": _ending(r"\bunder|\bless than|\bbelow|\bat most|\bfewer than|\bup to|\bnearly|\balmost|<=?|≤"),
+}
 _LISTED = re.compile(r"\s*(?:,|/|of|out of|and|, and|or|to|->|→|-|\u2013|\u2014|vs\.?|\.\.)\s*", re.IGNORECASE)
 _SPAN = re.compile(r"\s*(?:to|-|\u2013|\u2014|\.\.\.?)\s*", re.IGNORECASE)
 _FROM = re.compile(r"\bfrom\s+(?:\w+\s+)?$", re.IGNORECASE)
@@ -170,7 +173,7 @@ def _is_label(text: str, one: _Found) -> bool:
 def _number(text: str, shown: str, found: list[_Found], index: int) -> Number:
     one = found[index]
     before = shown[max(0, one.start - 24) : one.start]
-    hedge: Hedge = next((hedge for hedge, pattern in _HEDGES if pattern.search(before)), "")
+    hedge: Hedge = next((hedge for hedge, pattern in _HEDGES.items() if pattern.search(before)), "")
     chosen, spans = one.units, False
     following = found[index + 1] if index + 1 < len(found) else None
     if following is not None and _LISTED.fullmatch(shown, one.end, following.start):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,13 +136,13 @@ class Pool:
         elif isinstance(value, Mapping):
             self._object(value, path, at, depth)
         elif isinstance(value, Sequence):
-            self.put(float(len(value)), NAMED)
+            self._count_items(value)
             self._repeated(value)
             for item in value[:MOST]:
                 self._walk(item, path, at, depth + 1)
 
     def _object(self, value: Mapping[Any, Any], path: str, at: float | None, depth: int) -> None:
-        self.put(float(len(value)), NAMED)
+        self._count_items(value)
         family = []
         for key, item in list(value.items())[:MOST]:
             self.add_text(str(key))
@@ -159,6 +159,10 @@ class Pool:
         self.put(float(value), unit)
         if at is not None:
             self._note_series(path, Operand(float(value), unit, at))
+
+    def _count_items(self, value: Sized) -> None:
+        if len(value) != 1:
+            self.put(float(len(value)), NAMED)
 
     def _unit(self, key: str) -> Unit:
         return self._declared.get(key) or units.of_key(key)

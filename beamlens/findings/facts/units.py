@@ -62,7 +62,7 @@ _WORDS: dict[str, Unit] = {
     **_bytes(3, "g", "giga"),
     **_bytes(4, "t", "tera"),
     **_same(PERCENT, 1.0, "% percent pct pp"),
-    **_same(TIMES, 1.0, "x × times fold"),
+    **_same(TIMES, 1.0, "x \u00d7 times fold"),
     **_same("", 1e3, "k thousand"),
     **_same("", 1e6, "mn million"),
     **_same("", 1e9, "bn billion"),
