@@ -10,10 +10,11 @@ from beamlens.findings.facts.numbers import Number, read
 from beamlens.findings.facts.pool import Operand, Pool
 from beamlens.findings.facts.units import COUNT, PERCENT, SECOND, TIMES, Unit
 
-MOST_CLAIMS = 200
+MOST_CLAIMS = 100
 """Numbers of a text that are checked; a text with more of them is not verified."""
 
 _PASSES = 3
+_NEAR = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +43,15 @@ def check(text: str, pool: Pool) -> Verdict:
     fields of one object, or two numbers of the text that were found themselves.
     """
     numbers = read(text)
-    found = [_direct(number, pool) for number in numbers[:MOST_CLAIMS]]
+    claims = numbers[:MOST_CLAIMS]
+    found = [_direct(number, pool) or _derived(number, pool) for number in claims]
     for _ in range(_PASSES):
-        if all(found):
-            break
-        said = [Operand(n.value, unit) for n, ok in zip(numbers, found, strict=False) if ok for unit in n.units[:1]]
-        now = [ok or _derived(n, pool, said) for n, ok in zip(numbers, found, strict=False)]
+        now = [ok or _follows_from_text(index, claims, found) for index, ok in enumerate(found)]
         if now == found:
             break
         found = now
-    found = _ranges(numbers[:MOST_CLAIMS], found, pool)
-    missing = [n.text for n, ok in zip(numbers, found, strict=False) if not ok]
+    found = _ranges(claims, found, pool)
+    missing = [number.text for number, ok in zip(claims, found, strict=True) if not ok]
     missing += [number.text for number in numbers[MOST_CLAIMS:]]
     return Verdict(len(numbers), tuple(dict.fromkeys(missing)))
 
@@ -84,19 +83,27 @@ def _holds(pool: Pool, unit: Unit, low: float, high: float) -> bool:
     return pool.has(*decimal, "decimal") or pool.has(*binary, "decimal")
 
 
-def _derived(number: Number, pool: Pool, said: Sequence[Operand]) -> bool:
-    pairs = [(one, other) for index, one in enumerate(said) for other in said[index + 1 :]]
-    tight = _intervals(number)
+def _derived(number: Number, pool: Pool) -> bool:
+    intervals = _intervals(number)
     for unit in number.units:
-        if any(_follows(unit, tight, older, newer, number.sign) for older, newer in pool.series()):
+        if any(_follows(unit, intervals, older, newer, number.sign) for older, newer in pool.series()):
             return True
-        if any(_follows(unit, tight, one, other, 0) for one, other in pairs):
-            return True
-        if unit.dimension in (PERCENT, TIMES) and any(
-            _is_ratio(unit, tight, one, other) for one, other in pool.families()
-        ):
+        shares = unit.dimension in (PERCENT, TIMES)
+        if shares and any(_is_ratio(unit, intervals, one, other) for one, other in pool.families()):
             return True
     return False
+
+
+def _follows_from_text(index: int, claims: Sequence[Number], found: Sequence[bool]) -> bool:
+    """Whether a number follows from two others that stand near it and were found."""
+    near = range(max(0, index - _NEAR), min(len(claims), index + _NEAR + 1))
+    said = [Operand(claims[at].value, claims[at].units[0]) for at in near if found[at]]
+    intervals = _intervals(claims[index])
+    return any(
+        _follows(unit, intervals, one, other, 0)
+        for unit in claims[index].units
+        for one, other in itertools.combinations(said, 2)
+    )
 
 
 def _follows(unit: Unit, intervals: Sequence[tuple[float, float]], older: Operand, newer: Operand, sign: int) -> bool:

@@ -9,7 +9,9 @@ _SOFTWARE = (
     r"(?:C?Python|PyPy|version|release|HTTP|TLS|SSL|OpenSSL|PostgreSQL|Postgres|MySQL|MariaDB|SQLite|Redis|Linux"
     r"|kernel|Ubuntu|Debian|Alpine|Django|Flask|FastAPI|Celery|gunicorn|uvicorn|uWSGI|SQLAlchemy|pip)"
 )
-_FILE = r"[\w./~-]*\.(?:pyx?|c|cc|cpp|h|rs|js|ts|so|log|txt|csv|json|ya?ml|toml|cfg|ini|sql|html?|sh|db|sock|pid)"
+# Each that begins with any letter is tried at the begin of a word only: else a long word costs its length squared.
+_FIRST = r"(?<![\w./~+-])"
+_FILE = _FIRST + r"[\w./~-]*\.(?:pyx?|c|cc|cpp|h|rs|js|ts|so|log|txt|csv|json|ya?ml|toml|cfg|ini|sql|html?|sh|db|sock|pid)"
 
 _ALWAYS = (
     r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:\s?(?:Z|UTC|[+-]\d\d:?\d\d))?)?",
@@ -24,12 +26,12 @@ _ALWAYS = (
 )
 _NAMES = (
     rf"\b{_SOFTWARE}[ /]v?\d+(?:\.\d+)*\b",
-    r"\b[a-z][\w+.-]*://\S+",
+    _FIRST + r"[a-z][\w+.-]*://\S+",
     rf"{_FILE}(?::\d+)*\b",
-    r"(?<![\w.])[/~][\w./~-]*\d[\w./~-]*(?::\d+)?",
-    r"\b[A-Za-z_][\w.-]*/[\w./-]*\d[\w./-]*(?::\d+)?",
-    r"\b[A-Za-z_][\w.-]*:\d{2,5}\b(?!\s?(?:%|[kKMGT]?i?B\b|[mun]?s\b|min\b))",
-    r"\b[A-Za-z]\w*(?:[.-]\w+)*-\d[\w-]*",
+    _FIRST + r"[/~][\w./~-]*\d[\w./~-]*(?::\d+)?",
+    _FIRST + r"[A-Za-z_][\w.-]*/[\w./-]*\d[\w./-]*(?::\d+)?",
+    _FIRST + r"[A-Za-z_][\w.-]*:\d{2,5}\b(?!\s?(?:%|[kKMGT]?i?B\b|[mun]?s\b|min\b))",
+    _FIRST + r"[A-Za-z]\w*(?:[.-]\w+)*-\d[\w-]*",
     r"#\d+\b",
     r"\b24/7\b",
 )
@@ -46,6 +48,14 @@ LABEL = re.compile(
 """What stands before a number that names a thing, when no unit follows."""
 
 
+_JOINT = re.compile(r"(?<=[\]}\"'])[,:]|,(?=[\"'{\[])|[{}\[\]]")
+_LONG = re.compile(r"\S{200,}")
+
+
+def _dots(match: re.Match[str]) -> str:
+    return "\u00b7" * len(match[0])
+
+
 def masked(text: str, *, strict: bool) -> str:
     """The text, with what is no measurement replaced by as many dots of its own.
 
@@ -53,4 +63,6 @@ def masked(text: str, *, strict: bool) -> str:
         text: A text.
         strict: Whether names with numbers in them go too: files, hosts with ports, software with its version.
     """
-    return (_STRICT if strict else _LOOSE).sub(lambda match: "\u00b7" * len(match[0]), text)
+    # JSON may come without a space; any other word of this length is no sentence.
+    text = _LONG.sub(_dots, _JOINT.sub(" ", text))
+    return (_STRICT if strict else _LOOSE).sub(_dots, text)

@@ -173,7 +173,7 @@ def _is_label(text: str, one: _Found) -> bool:
 def _number(text: str, shown: str, found: list[_Found], index: int) -> Number:
     one = found[index]
     before = shown[max(0, one.start - 24) : one.start]
-    hedge: Hedge = next((hedge for hedge, pattern in _HEDGES.items() if pattern.search(before)), "")
+    hedge = _hedge(before)
     chosen, spans = one.units, False
     following = found[index + 1] if index + 1 < len(found) else None
     if following is not None and _LISTED.fullmatch(shown, one.end, following.start):
@@ -182,6 +182,13 @@ def _number(text: str, shown: str, found: list[_Found], index: int) -> Number:
         span = _SPAN.fullmatch(shown, one.end, following.start) is not None and not _FROM.search(before)
         spans = span or _BETWEEN.search(before) is not None
     return Number(text[one.start : one.end].strip(), one.value, one.step, chosen, one.sign, hedge, spans)
+
+
+def _hedge(before: str) -> Hedge:
+    for hedge, words in _HEDGES.items():
+        if words.search(before):
+            return hedge
+    return ""
 
 
 def _last_digit(value: float, step: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from bisect import bisect_left
 from collections import Counter, defaultdict
@@ -16,10 +17,12 @@ from beamlens.findings.facts.units import NAMED, PLAIN, SECOND, Unit
 MOST = 20_000
 """Numbers that are kept; those added first win."""
 
-_MOST_CHARACTERS = 400_000
+_MOST_CHARACTERS = 200_000
 _MOST_DEEP = 20
-_SERIES = 12
+_SERIES = 300
+_FAMILIES = 50
 _FAMILY = 12
+_OLDEST, _LATEST = 2, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,24 +108,21 @@ class Pool:
     def series(self) -> Iterator[tuple[Operand, Operand]]:
         """Each two numbers of the same name in two snapshots, the older first."""
         for operands in self._series.values():
-            latest = sorted(operands, key=lambda one: one.at or 0.0)[-_SERIES:]
-            for index, older in enumerate(latest):
-                for newer in latest[index + 1 :]:
-                    yield older, newer
+            ordered = sorted(operands, key=lambda one: one.at or 0.0)
+            if len(ordered) > _OLDEST + _LATEST:
+                ordered = [*ordered[:_OLDEST], *ordered[-_LATEST:]]
+            yield from itertools.combinations(ordered, 2)
 
     def families(self) -> Iterator[tuple[Operand, Operand]]:
         """Each two numbers of the same unit that stand side by side in one object, such as ``used`` and ``limit``."""
         for family in self._families:
-            for index, one in enumerate(family):
-                for other in family[index + 1 :]:
-                    if one.unit.dimension == other.unit.dimension:
-                        yield one, other
+            for one, other in itertools.combinations(family, 2):
+                if one.unit.dimension == other.unit.dimension:
+                    yield one, other
 
     def _note_series(self, path: str, operand: Operand) -> None:
-        series = self._series[path]
-        series.append(operand)
-        if len(series) > 4 * _SERIES:
-            del series[0]
+        if path in self._series or len(self._series) < _SERIES:
+            self._series[path].append(operand)
 
     def _walk(self, value: Any, path: str, at: float | None, depth: int) -> None:
         if self._count >= MOST or depth > _MOST_DEEP:
@@ -149,7 +149,7 @@ class Pool:
             self._walk(item, f"{path}.{key}" if path else str(key), at, depth + 1)
             if isinstance(item, int | float) and not isinstance(item, bool) and abs(item) < 1e300:
                 family.append(Operand(float(item), self._unit(str(key))))
-        if 2 <= len(family) <= _FAMILY:
+        if 2 <= len(family) <= _FAMILY and len(self._families) < _FAMILIES:
             self._families.append(family)
 
     def _leaf(self, value: float, path: str, at: float | None) -> None:
