@@ -11,7 +11,9 @@ _SOFTWARE = (
 )
 # Each that begins with any letter is tried at the begin of a word only: else a long word costs its length squared.
 _FIRST = r"(?<![\w./~+-])"
-_FILE = _FIRST + r"[\w./~-]*\.(?:pyx?|c|cc|cpp|h|rs|js|ts|so|log|txt|csv|json|ya?ml|toml|cfg|ini|sql|html?|sh|db|sock|pid)"
+_FILE = (
+    _FIRST + r"[\w./~-]*\.(?:pyx?|c|cc|cpp|h|rs|js|ts|so|log|txt|csv|json|ya?ml|toml|cfg|ini|sql|html?|sh|db|sock|pid)"
+)
 
 _ALWAYS = (
     r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:\s?(?:Z|UTC|[+-]\d\d:?\d\d))?)?",

@@ -86,7 +86,7 @@ class Number:
             high = max(high, self.value + 0.2 * size)
         elif self.hedge == "under":
             low = min(low, self.value - 0.2 * size)
-        slack = 1e-9 * max(size, self.step)
+        slack = max(1e-12 * size, 1e-9 * self.step)
         return low - slack, high + slack
 
 

@@ -41,10 +41,7 @@ class Operand:
 
 
 class Pool:
-    """Numbers of snapshots, results and texts. Bounded in numbers, characters and depth; what is beyond is left out.
-
-    Fill it first, then look up.
-    """
+    """Numbers of snapshots, results and texts. Bounded in numbers, characters and depth; what is beyond is left out."""
 
     def __init__(self, declared: Mapping[str, str] | None = None) -> None:
         """Make an empty pool.
@@ -82,6 +79,7 @@ class Pool:
         if self._count >= MOST or not math.isfinite(value):
             return
         self._count += 1
+        self._sorted.clear()
         self._values["raw", ""].append(value)
         if unit.dimension:
             self._values["decimal", unit.dimension].append(value * unit.decimal)
