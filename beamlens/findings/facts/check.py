@@ -88,8 +88,7 @@ def _derived(number: Number, pool: Pool) -> bool:
     for unit in number.units:
         if any(_follows(unit, intervals, older, newer, number.sign) for older, newer in pool.series()):
             return True
-        shares = unit.dimension in (PERCENT, TIMES)
-        if shares and any(_is_ratio(unit, intervals, one, other) for one, other in pool.families()):
+        if unit.dimension == PERCENT and any(_is_share(intervals, part, whole) for part, whole in pool.shares()):
             return True
     return False
 
@@ -157,6 +156,12 @@ def _is_ratio(
         if any(low <= claim <= high for claim in claims for low, high in intervals):
             return True
     return False
+
+
+def _is_share(intervals: Sequence[tuple[float, float]], part: Operand, whole: Operand) -> bool:
+    base = whole.value * whole.unit.decimal
+    share = 100 * part.value * part.unit.decimal / base if base else -1.0
+    return any(low <= share <= high for low, high in intervals)
 
 
 def _is_rate(unit: Unit, intervals: Sequence[tuple[float, float]], older: Operand, newer: Operand) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from beamlens.findings.facts import units
 from beamlens.findings.facts.numbers import read
-from beamlens.findings.facts.units import NAMED, PLAIN, SECOND, Unit
+from beamlens.findings.facts.units import NAMED, PERCENT, PLAIN, SECOND, Unit
 
 MOST = 20_000
 """Numbers that are kept; those added first win."""
@@ -20,9 +20,13 @@ MOST = 20_000
 _MOST_CHARACTERS = 200_000
 _MOST_DEEP = 20
 _SERIES = 300
-_FAMILIES = 50
-_FAMILY = 12
+_SHARES = 200
+_FAMILY = 60
 _OLDEST, _LATEST = 2, 4
+
+
+_WHOLES = frozenset({"all", "available", "capacity", "limit", "max", "maximum", "of", "size", "total"})
+_GENERIC = frozenset({"b", "bytes", "count", "gb", "kb", "mb", "ms", "number", "s", "seconds", ""})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ class Pool:
         self._values: dict[tuple[str, str], list[float]] = defaultdict(list)
         self._sorted: dict[tuple[str, str], list[float]] = {}
         self._series: dict[str, list[Operand]] = defaultdict(list)
-        self._families: list[list[Operand]] = []
+        self._shares: list[tuple[Operand, Operand]] = []
         self._characters = 0
         self._count = 0
 
@@ -111,12 +115,9 @@ class Pool:
                 ordered = [*ordered[:_OLDEST], *ordered[-_LATEST:]]
             yield from itertools.combinations(ordered, 2)
 
-    def families(self) -> Iterator[tuple[Operand, Operand]]:
-        """Each two numbers of the same unit that stand side by side in one object, such as ``used`` and ``limit``."""
-        for family in self._families:
-            for one, other in itertools.combinations(family, 2):
-                if one.unit.dimension == other.unit.dimension:
-                    yield one, other
+    def shares(self) -> Iterator[tuple[Operand, Operand]]:
+        """Each number with the whole that stands beside it in one object, such as ``used`` and ``limit``."""
+        yield from self._shares
 
     def _note_series(self, path: str, operand: Operand) -> None:
         if path in self._series or len(self._series) < _SERIES:
@@ -141,14 +142,26 @@ class Pool:
 
     def _object(self, value: Mapping[Any, Any], path: str, at: float | None, depth: int) -> None:
         self._count_items(value)
-        family = []
+        numbers = {}
         for key, item in list(value.items())[:MOST]:
             self.add_text(str(key))
             self._walk(item, f"{path}.{key}" if path else str(key), at, depth + 1)
             if isinstance(item, int | float) and not isinstance(item, bool) and abs(item) < 1e300:
-                family.append(Operand(float(item), self._unit(str(key))))
-        if 2 <= len(family) <= _FAMILY and len(self._families) < _FAMILIES:
-            self._families.append(family)
+                numbers[str(key)] = Operand(float(item), self._unit(str(key)))
+        if len(numbers) <= _FAMILY:
+            self._note_shares(numbers)
+
+    def _note_shares(self, numbers: Mapping[str, Operand]) -> None:
+        """Any two numbers have a ratio; one that means something is that of a part to its own whole."""
+        for whole, limit in numbers.items():
+            words = set(whole.lower().split("_"))
+            if not words & _WHOLES or limit.unit.dimension == PERCENT or len(self._shares) >= _SHARES:
+                continue
+            about = {word for word in words - _WHOLES - _GENERIC if not word[0:1].isdigit()}
+            for part, operand in numbers.items():
+                of_it = set(part.lower().split("_"))
+                if part != whole and about <= of_it and not of_it & _WHOLES and units.alike(operand.unit, limit.unit):
+                    self._shares.append((operand, limit))
 
     def _leaf(self, value: float, path: str, at: float | None) -> None:
         if abs(value) > 1e300 or value != value:  # noqa: PLR0124 - not a number

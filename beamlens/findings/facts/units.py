@@ -93,6 +93,11 @@ def multiplied(scale: Unit, units: Iterable[Unit]) -> tuple[Unit, ...]:
     return tuple(dataclasses.replace(u, decimal=u.decimal * factor, binary=u.binary * factor) for u in units)
 
 
+def alike(first: Unit, second: Unit) -> bool:
+    """Whether two numbers may be parts of one whole: things with and without a known name are."""
+    return (first.dimension or COUNT) == (second.dimension or COUNT)
+
+
 def of_key(key: str) -> Unit:
     """The unit that a metric's or field's name ends with: ``rss_mb``, ``run_queue_ms``, ``mb_per_s``, ``share``."""
     words = key.lower().split("_")
