@@ -81,9 +81,7 @@ class Ledger:
         pool.put(float(len(snapshots)))
         for snapshot in snapshots.values():
             pool.add_snapshot(snapshot.data, snapshot.captured_at.timestamp())
-        for metric in metrics:
-            for bound in (metric.low, metric.high, metric.critical):
-                pool.add({metric.name: bound})
+        _add_bounds(pool, metrics, snapshots.values())
         _add_sensors(pool, list(sensors), list(evidence))
         for words in (reason, *(alert.observation for alert in alerts if alert.numbers_verified)):
             pool.add_text(words)
@@ -92,10 +90,22 @@ class Ledger:
         return check(text, pool)
 
 
+def _add_bounds(pool: Pool, metrics: Iterable[Metric], snapshots: Iterable[Snapshot]) -> None:
+    values = [snapshot.data for snapshot in snapshots]
+    for metric in metrics:
+        read = [value for data in values if isinstance(value := data.get(metric.name), int | float)]
+        for bound in (metric.low, metric.high, metric.critical):
+            if bound is not None:
+                for value in read[-1:] or [bound]:
+                    pool.add_bound(metric.name, bound, value)
+
+
 def _add_sensors(pool: Pool, sensors: list[SensorState], evidence: list[Evidence]) -> None:
     pool.put(float(len(sensors)))
     for sensor in sensors:
         pool.add({sensor.metric: sensor.value, **sensor.data})
+        if (bound := sensor.data.get("threshold")) is not None:
+            pool.add_bound(sensor.metric, bound, sensor.value)
         pool.add_text(sensor.reason)
     for piece in evidence:
         pool.add(piece.data)

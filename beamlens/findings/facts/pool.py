@@ -58,6 +58,7 @@ class Pool:
         self._sorted: dict[tuple[str, str], list[float]] = {}
         self._series: dict[str, list[Operand]] = defaultdict(list)
         self._shares: list[tuple[Operand, Operand]] = []
+        self._bounds: list[tuple[Operand, Operand]] = []
         self._characters = 0
         self._count = 0
 
@@ -77,6 +78,12 @@ class Pool:
             for number in read(text, strict=False):
                 for unit in number.units:
                     self.put(number.value, unit)
+
+    def add_bound(self, name: str, bound: float, value: float) -> None:
+        """Add a metric's bound, and its value that is compared with it."""
+        unit = self._unit(name)
+        self.put(bound, unit)
+        self._bounds.append((Operand(bound, unit), Operand(value, unit)))
 
     def put(self, value: float, unit: Unit = PLAIN) -> None:
         """Add one number."""
@@ -108,7 +115,8 @@ class Pool:
         return index < len(values) and values[index] <= high
 
     def series(self) -> Iterator[tuple[Operand, Operand]]:
-        """Each two numbers of the same name in two snapshots, the older first."""
+        """Each two numbers of the same name in two snapshots, the older first; a bound before what it bounds."""
+        yield from self._bounds[:_SHARES]
         for operands in self._series.values():
             ordered = sorted(operands, key=lambda one: one.at or 0.0)
             if len(ordered) > _OLDEST + _LATEST:
@@ -186,5 +194,5 @@ class Pool:
                 columns.update((str(k), v) for k, v in row.items() if isinstance(v, str) and len(v) <= 100)
             elif isinstance(row, str) and len(row) <= 100:
                 columns["", row] += 1
-        for count in {count for count in columns.values() if count > 1}:
+        for count in set(columns.values()):
             self.put(float(count), NAMED)

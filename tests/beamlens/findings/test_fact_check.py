@@ -79,6 +79,7 @@ def answers(client):
     [
         "There are 612 orders, about six times the bound of 100.",
         "The depth is above 500 orders for 4 s; 23 of 37 orders (62 %) wait for 2.5 s.",
+        "The depth exceeds its critical bound of 500 by 112 orders, that is by 22 %.",
         "queue_oldest shows 3 orders, the last one is 2.",
     ],
 )
