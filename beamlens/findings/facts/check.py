@@ -39,8 +39,8 @@ def check(text: str, pool: Pool) -> Verdict:
     """Look for each measurement of a text in the evidence.
 
     A number is found when a value of the evidence rounds to it in its unit, or when it is the difference, the change
-    in percent, the ratio, the share or the rate of two values that belong together: the same metric in two snapshots,
-    fields of one object, or two numbers of the text that were found themselves.
+    in percent, the ratio, the share or the rate of two values that belong together: the same metric in two snapshots, a
+    metric and its bound, a part and the whole beside it, or two numbers of the text that were found themselves.
     """
     numbers = read(text)
     claims = numbers[:MOST_CLAIMS]
