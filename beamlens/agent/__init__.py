@@ -4,8 +4,10 @@ from beamlens.agent.loop import AgentLoop, Limits, RunOutcome
 from beamlens.agent.model import Model
 from beamlens.agent.prompts import PromptLog
 from beamlens.agent.services import Services
-from beamlens.agent.tool import Tool, ToolError, ToolResult, fence, render
+from beamlens.agent.tool import Tool, ToolError, ToolResult, render
+from beamlens.agent.trust import TrustMetadata
 from beamlens.llm.dispatcher import Dispatcher
+from beamlens.llm.fence import fence
 from beamlens.llm.turns import DispatchLimits
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "Tool",
     "ToolError",
     "ToolResult",
+    "TrustMetadata",
     "fence",
     "render",
 ]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from beamlens.agent.supervised import Supervised
-from beamlens.agent.tool import Tool, ToolError, ToolResult, fence, render
+from beamlens.agent.tool import Tool, ToolError, ToolResult, render
+from beamlens.agent.trust import TrustMetadata
 from beamlens.telemetry import run as runs
 from beamlens_actors import Aborted, AbortSignal, clock
 
@@ -57,7 +58,7 @@ class ToolExecution:
         try:
             task = Supervised(self._services.tool_tasks(), lambda: tool.fn(arguments), f"{self._agent}:{tool.name}")
         except Exception as error:  # noqa: BLE001 - no thread, or the supervisor is being restarted
-            failed = _error(call, "failed", f"the tool could not be run: {error}")
+            failed = _error(call, "failed", "the tool could not be run: ", str(error))
             return lambda: self._tell(failed, about, began)
         return lambda: self._tell(self._wait(call, tool, task), about, began)
 
@@ -76,17 +77,17 @@ class ToolExecution:
         try:
             value = task.result(timeout, self._abort)
         except ToolError as refusal:
-            return _error(call, "refused", str(refusal))
+            text = str(refusal)
+            return _error(call, "refused", text[: refusal.own], text[refusal.own :], tool.source)
         except Aborted:
             return _error(call, "aborted", "the run was stopped")
         except TimeoutError:
             return _error(call, "timeout", f"{tool.name} did not end within {timeout:g} s")
         except Exception as error:  # noqa: BLE001 - whatever a tool does, the model gets an answer
-            return _error(call, "failed", f"{tool.name} failed: {type(error).__name__}: {error}")
-        content = render(value)
-        if tool.trust == "untrusted":
-            content = fence(content, tool.name)
-        return ToolResult(call.id, content, trust=tool.trust, details=value)
+            said = f"{type(error).__name__}: {error}"
+            return _error(call, "failed", f"{tool.name} failed: ", said, tool.source)
+        trust = _trust(tool.name, tool.source) if tool.trust == "untrusted" else TrustMetadata(tool=tool.name)
+        return ToolResult(call.id, render(value), trust=trust, details=value)
 
     def _tell(self, result: ToolResult, about: Mapping[str, Any], began: float) -> ToolResult:
         took = {"duration": clock.monotonic() - began}
@@ -97,8 +98,15 @@ class ToolExecution:
         return result
 
 
-def _error(call: ToolCall, error_type: str, text: str) -> ToolResult:
-    return ToolResult(call.id, text, is_error=True, error_type=error_type)
+def _error(call: ToolCall, error_type: str, own: str, outside: str = "", source: str = "") -> ToolResult:
+    """A failure, in our own words and, after them, in the words of what failed: those are from outside."""
+    trust = _trust(call.name, source) if outside else TrustMetadata(tool=call.name)
+    content = own + render(outside)
+    return ToolResult(call.id, content, is_error=True, error_type=error_type, trust=trust, own=len(own))
+
+
+def _trust(tool: str, source: str) -> TrustMetadata:
+    return TrustMetadata("untrusted", source or tool, tool)
 
 
 def _explain(tool: Tool, invalid: ValidationError) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from beamlens.agent.execution import ToolExecution
 from beamlens.agent.model import Model
 from beamlens.errors import LLMError
-from beamlens.llm.client import Completion, Message, Request, Text, ToolOutput, Usage
+from beamlens.llm.client import Completion, Message, Request, Text, Usage
 from beamlens.telemetry import run as runs
 from beamlens_actors import Aborted, AbortSignal, clock
 
@@ -113,11 +113,11 @@ class AgentLoop:
         """Who answers now; ``"offline"`` for the offline analyst."""
         return self._model.name
 
-    def run(self, opening: str, trace_id: str | None = None) -> RunOutcome:
+    def run(self, opening: str | Sequence[Text], trace_id: str | None = None) -> RunOutcome:
         """Run until a tool ends it or a limit is reached; raises nothing that a model, tool or provider did.
 
         Args:
-            opening: The first user message.
+            opening: The first user message; in parts where some of it is from outside.
             trace_id: Its trace id; by default a new one.
         """
         run = self._services.bus.begin(trace_id)
@@ -127,7 +127,8 @@ class AgentLoop:
         limit = self._limits.deadline
         timer = None if limit is None else clock.call_later(limit, lambda: abort.abort("deadline"))
         try:
-            self._messages = [Message.user(opening)]
+            parts = (Text(opening),) if isinstance(opening, str) else tuple(opening)
+            self._messages = [Message("user", parts)]
             stopped_by, error = self._turns(run.trace_id, abort)
             took = {"duration": clock.monotonic() - began, "iterations": self._iteration}
             self._services.bus.emit(f"{self._kind}.run_stopped", self._agent, took, stopped_by=stopped_by)
@@ -180,8 +181,7 @@ class AgentLoop:
         if content := (*said, *completion.tool_calls):
             self._messages.append(Message("assistant", content))
         if results:
-            outputs = tuple(ToolOutput(result.call_id, result.content, result.is_error) for result in results)
-            self._messages.append(Message("user", outputs))
+            self._messages.append(Message("user", tuple(result.output() for result in results)))
             return
         nudge = Text(f"Go on with a tool call. The tools are: {', '.join(self._tools)}.")
         last = self._messages[-1]

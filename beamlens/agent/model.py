@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from beamlens.agent.supervised import Supervised
 from beamlens.errors import LLMError
 from beamlens.llm.client import Completion, LLMClient, Message, Request, Text, ToolCall, ToolOutput
+from beamlens.llm.fence import fence
 from beamlens.llm.pricing import cost
 from beamlens_actors import AbortSignal, ActorError, clock
 from beamlens_supervision import SupervisionError
 
 if TYPE_CHECKING:
     from beamlens.agent.services import Services
+
+Block = Text | ToolCall | ToolOutput
 
 ATTEMPTS = 3
 FIRST_DELAY = 1.0
@@ -70,7 +73,7 @@ class Model:
     def _call(self, request: Request, iteration: int, abort: AbortSignal) -> Completion:
         bus, client = self._services.bus, self._client
         if client is not self._services.offline:
-            request = redacted(request, self._services.redactor.text)
+            request = outgoing(request, self._services.redactor.text)
             self._services.prompts.add(request, client.model)
         about = {"agent": self._agent, "model": client.model, "iteration": iteration}
         bus.emit("llm.start", self._agent, context_size=len(request.messages), **about)
@@ -122,21 +125,41 @@ class Model:
             raise LLMError(reason, kind="response", retryable=False) from error
 
 
-def redacted(request: Request, redact: Callable[[str], str]) -> Request:
-    """The request without secrets, in its system prompt and in every message."""
+def outgoing(request: Request, redact: Callable[[str], str]) -> Request:
+    """The request as it leaves: without secrets, and with text from outside fenced.
+
+    The one place that fences, so nothing is fenced twice; after redaction, so no pattern that runs over several lines
+    can take a fence away.
+    """
     messages = tuple(
-        dataclasses.replace(message, content=tuple(_redact_block(block, redact) for block in message.content))
+        dataclasses.replace(message, content=tuple(_joined(_sent(block, redact) for block in message.content)))
         for message in request.messages
     )
     return dataclasses.replace(request, system=redact(request.system), messages=messages, facts={})
 
 
-def _redact_block(block: Text | ToolCall | ToolOutput, redact: Callable[[str], str]) -> Text | ToolCall | ToolOutput:
+def _sent(block: Block, redact: Callable[[str], str]) -> Block:
     if isinstance(block, Text):
-        return Text(redact(block.text))
+        text = redact(block.text)
+        return Text(fence(text, block.source) if block.source else text)
     if isinstance(block, ToolOutput):
-        return dataclasses.replace(block, content=redact(block.content))
+        own, outside = block.content[: block.own], block.content[block.own :]
+        if not block.source:
+            return dataclasses.replace(block, content=redact(block.content), own=0)
+        parts = (redact(own).rstrip(), fence(redact(outside), block.source))
+        return ToolOutput(block.call_id, "\n".join(part for part in parts if part), block.is_error)
     return block
 
 
-__all__ = ["ATTEMPTS", "Message", "Model", "redacted"]
+def _joined(blocks: Iterable[Block]) -> list[Block]:
+    """Texts that follow one another as one: the parts of an opening are one text to a model."""
+    joined: list[Block] = []
+    for block in blocks:
+        if joined and isinstance(block, Text) and isinstance(last := joined[-1], Text):
+            joined[-1] = Text(f"{last.text}\n{block.text}")
+        else:
+            joined.append(block)
+    return joined
+
+
+__all__ = ["ATTEMPTS", "Message", "Model", "outgoing"]

@@ -5,18 +5,31 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel
 
+from beamlens.agent.trust import TRUSTED, Trust, TrustMetadata
 from beamlens.errors import BeamlensError
-from beamlens.llm.client import ToolSpec
-
-Trust = Literal["trusted", "untrusted"]
+from beamlens.llm.client import ToolOutput, ToolSpec
 
 
 class ToolError(BeamlensError):
-    """A tool refuses: the model gets the text and may try again. No crash, nothing is logged."""
+    """A tool refuses: the model gets the text and may try again. No crash, nothing is logged.
+
+    Attributes:
+        own: Length of the tool's own words; what follows is from outside and is fenced in the prompt.
+    """
+
+    def __init__(self, text: str, outside: str = "") -> None:
+        """Refuse.
+
+        Args:
+            text: What is wrong and what to do, in the tool's own words.
+            outside: What the watched process says to it, such as an exception's text.
+        """
+        super().__init__(text + outside)
+        self.own = len(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +46,7 @@ class Tool:
         idempotent: Whether calling it twice does no harm.
         trust: ``untrusted`` when its result may hold text from outside (logs, exceptions): it is fenced in the prompt.
         ends_run: Whether the run is over once it succeeded.
+        source: Where text from outside is from, in a word; defaults to the tool's name.
     """
 
     name: str
@@ -43,6 +57,7 @@ class Tool:
     idempotent: bool = False
     trust: Trust = "trusted"
     ends_run: bool = False
+    source: str = ""
 
     def spec(self) -> ToolSpec:
         """The tool as the model sees it."""
@@ -58,19 +73,26 @@ class ToolResult:
 
     Attributes:
         call_id: The call that it answers.
-        content: What the model reads.
+        content: What the model reads, as it is: the fence is put around it when it is sent, so never twice.
         is_error: Whether the call failed.
         error_type: Why: ``unknown_tool``, ``bad_arguments``, ``refused``, ``failed``, ``timeout``, ``aborted``.
-        trust: Whether the content may hold text from outside.
+        trust: Whose words the content is made of.
         details: The value behind the content; not shown to the model.
+        own: How many of the first characters are our own words even so, as in ``take failed: <what it said>``.
     """
 
     call_id: str
     content: str
     is_error: bool = False
     error_type: str = ""
-    trust: Trust = "trusted"
+    trust: TrustMetadata = TRUSTED
     details: Any = None
+    own: int = 0
+
+    def output(self) -> ToolOutput:
+        """The result as a part of the conversation."""
+        source = self.trust.source if self.trust.untrusted else ""
+        return ToolOutput(self.call_id, self.content, self.is_error, source, self.own)
 
 
 def render(value: Any, *, most: int = 20_000) -> str:
@@ -79,9 +101,3 @@ def render(value: Any, *, most: int = 20_000) -> str:
     if len(text) > most:
         text = f"{text[:most]}\n[cut: {len(text) - most} of {len(text)} characters are not shown; ask for less]"
     return text
-
-
-def fence(text: str, source: str) -> str:
-    """Mark text from outside: what stands inside is data, whatever it says."""
-    harmless = text.replace("</untrusted", "<\\/untrusted")
-    return f'<untrusted source="{source}">\n{harmless}\n</untrusted>'

@@ -83,7 +83,9 @@ class Desk:
 def coordinator_tools(desk: Desk) -> list[Tool]:
     """get_alerts, update_alert_statuses, produce_insight, done, think."""
     return [
-        Tool("get_alerts", lambda a: _get_alerts(desk, a), GetAlerts, idempotent=True, trust="untrusted"),
+        Tool(
+            "get_alerts", lambda a: _get_alerts(desk, a), GetAlerts, idempotent=True, trust="untrusted", source="alerts"
+        ),
         Tool("update_alert_statuses", lambda a: _update(desk, a), UpdateAlertStatuses),
         Tool("produce_insight", lambda a: _produce(desk, a), ProduceInsight),
         Tool("think", lambda a: _think(desk, a), Think, idempotent=True),
@@ -103,6 +105,7 @@ def view(alert: Alert, status: str) -> dict[str, Any]:
         "hypothesis",
         "detected_at",
         "count",
+        "numbers_verified",
     }
     evidence = [
         {
@@ -177,14 +180,14 @@ def _cause(alerts: list[Alert], arguments: ProduceInsight) -> Cause | None:
         places = {str_place(piece.place): piece.place for piece in pieces if piece.place is not None}
         if arguments.cause_place not in places:
             have = ", ".join(sorted(str(name) for name in places)) or "none; leave cause_place out"
-            raise ToolError(f"cause_place {arguments.cause_place!r} is in no evidence of these alerts; places: {have}")
+            raise ToolError("cause_place is in no evidence of these alerts; places: ", have)
         place = places[arguments.cause_place]
     return Cause(kind=arguments.cause_kind, place=place, text=arguments.root_cause_hypothesis)
 
 
 def _think(desk: Desk, arguments: Think) -> dict[str, Any]:
     desk.emit("think", thought=arguments.thought)
-    return {"thought": arguments.thought, "recorded": True}
+    return {"recorded": True}  # not the thought again: it may quote text from outside
 
 
 def _done(desk: Desk) -> dict[str, Any]:

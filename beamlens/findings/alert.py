@@ -34,7 +34,9 @@ class Alert(Wire):
         instance: The Beamlens instance.
         trace_id: The run that found it, 32 hex digits.
         count: How often the same was found while this one was open or in its cooldown.
-        numbers_verified: Whether each number of the observation is in what it cites; ``None``: not checked.
+        numbers_verified: Whether each number of observation and context is in the evidence that the run had; ``None``:
+            there are none.
+        unverified_numbers: Those that are not, as they are written.
         model: Who wrote it; ``"offline"`` for the offline analyst.
     """
 
@@ -53,6 +55,7 @@ class Alert(Wire):
     trace_id: str
     count: Annotated[int, Field(ge=1)] = 1
     numbers_verified: bool | None = None
+    unverified_numbers: tuple[str, ...] = ()
     model: str = ""
 
     @property

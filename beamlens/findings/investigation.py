@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from beamlens.agent import Services, ToolError
 from beamlens.findings.alert import Alert, Severity
+from beamlens.findings.ledger import Ledger
 from beamlens.findings.snapshot import Snapshot
 from beamlens.findings.status import Health
 from beamlens.telemetry import run as runs
@@ -25,6 +26,12 @@ Publish = Callable[[Alert], object]
 _SNAPSHOTS_KEPT = 50
 _ALERTS_KEPT = 100
 _EVIDENCE_KEPT = 20
+_NOT_FOUND = (
+    "not fired: these numbers are in no snapshot, result or sensor that you were shown in this look: {}. Take numbers "
+    "from there, rounded as you like; differences, ratios and changes in percent of them are found as well. Correct "
+    "them, read the snapshot that has them, or leave them out, and fire again: what is not found then is marked as not "
+    "verified."
+)
 
 
 class Investigation:
@@ -37,6 +44,8 @@ class Investigation:
         note: What the agent wanted to remember at its last wait.
         model: Says who answers now.
         fired: Alerts fired so far.
+        reason: Why the present look began.
+        ledger: What the present look has seen.
     """
 
     def __init__(self, services: Services, domain: Domain, *, kind: Kind, agent: str, publish: Publish) -> None:
@@ -50,10 +59,17 @@ class Investigation:
         self.note = ""
         self.model: Callable[[], str] = str
         self.fired = 0
+        self.reason = ""
+        self.ledger = Ledger()
+        self._withheld: dict[str, Alert] = {}
         self._publish = publish
         self._lock = threading.Lock()
         self._snapshots: deque[Snapshot] = deque(maxlen=_SNAPSHOTS_KEPT)
         self._alerts: deque[Alert] = deque(maxlen=_ALERTS_KEPT)
+
+    def begin(self, reason: str) -> None:
+        """Begin a look: evidence is what is seen from now on."""
+        self.reason, self.ledger = reason, Ledger()
 
     def emit(self, name: str, measurements: Mapping[str, Any] | None = None, /, **metadata: Any) -> None:
         """Emit an event of this agent, such as ``think``."""
@@ -74,7 +90,7 @@ class Investigation:
         try:
             data = json.loads(json.dumps(self.domain.snapshot(), default=str))
         except Exception as error:
-            raise ToolError(f"the snapshot failed: {type(error).__name__}: {error}") from error
+            raise ToolError("the snapshot failed: ", f"{type(error).__name__}: {error}") from error
         if not isinstance(data, dict):
             raise ToolError(f"the domain's snapshot is no object but {type(data).__name__}")
         snapshot = Snapshot(data=data)
@@ -119,11 +135,14 @@ class Investigation:
     ) -> tuple[Alert, object]:
         """Make an alert of what was found, keep it and publish it.
 
+        An alert with numbers that no evidence has goes back to the model once; then it is marked (design D6). The
+        offline analyst's is never sent back: it cannot correct itself.
+
         Returns:
             The alert, and what `publish` made of it.
 
         Raises:
-            ToolError: A cited snapshot does not exist.
+            ToolError: A cited snapshot does not exist, or numbers were not found.
         """
         run = runs.current.get()
         alert = Alert(
@@ -140,10 +159,44 @@ class Investigation:
             trace_id=run.trace_id if run is not None else "0" * 32,
             model=self.model(),
         )
+        alert = self._checked(alert)
+        corrects = alert.model != self.services.offline.model
+        if alert.unverified_numbers and corrects and self.ledger.may_refuse(anomaly_type):
+            self._withheld[anomaly_type] = alert
+            raise ToolError(_NOT_FOUND.format(", ".join(alert.unverified_numbers[:20])))
+        self._withheld.pop(anomaly_type, None)
+        return alert, self._release(alert)
+
+    def end(self, *, in_time: bool) -> None:
+        """End a look: an alert that was sent back is fired after all, marked, unless the model had time to answer.
+
+        Args:
+            in_time: Whether the model ended the look itself.
+        """
+        withheld, self._withheld = self._withheld, {}
+        if not in_time:
+            for alert in withheld.values():
+                self._release(alert)
+
+    def _release(self, alert: Alert) -> object:
         with self._lock:
             self._alerts.append(alert)
             self.fired += 1
-        return alert, self._publish(alert)
+        return self._publish(alert)
+
+    def _checked(self, alert: Alert) -> Alert:
+        verdict = self.ledger.check(
+            f"{alert.observation}\n{alert.context}",
+            cited=alert.snapshots,
+            metrics=self.domain.metrics,
+            sensors=self.sensors,
+            evidence=[piece for pieces in self.evidence.values() for piece in pieces],
+            alerts=self.alerts(),
+            reason=self.reason,
+        )
+        return alert.model_copy(
+            update={"numbers_verified": verdict.verified, "unverified_numbers": verdict.missing[:50]}
+        )
 
     def _evidence_for(self, anomaly_type: str) -> tuple[Evidence, ...]:
         own = [sensor.name for sensor in self.sensors if anomaly_type in (sensor.anomaly_type, sensor.name)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from beamlens.agent import Tool, ToolError
 from beamlens.findings.alert import Severity
@@ -32,6 +32,12 @@ class Arguments(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _encodable(cls, given: Any) -> Any:
+        """Show lone surrogates as escapes: a file name that is no UTF-8 has them, and pydantic refuses them."""
+        return {name: _escaped(value) for name, value in given.items()} if isinstance(given, dict) else given
+
 
 class SetState(Arguments):
     """Set your assessment of the domain: healthy, observing, warning or critical."""
@@ -41,7 +47,10 @@ class SetState(Arguments):
 
 
 class FireAlert(Arguments):
-    """Report an anomaly. Facts and speculation are kept apart; at least one snapshot must be cited."""
+    """Report an anomaly. Facts and speculation are kept apart; at least one snapshot must be cited.
+
+    The numbers in context and observation are looked up in what you were shown in this look.
+    """
 
     type: Word = Field(description="What it is, in a word such as memory_growth. The same trouble, the same word.")
     severity: Severity
@@ -86,6 +95,12 @@ class Think(Arguments):
     thought: Line
 
 
+def _escaped(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_escaped(item) for item in value]
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+
+
 def domain_tools(found: Investigation, sandbox: Callable[[], RunsLua]) -> list[Tool]:
     """The tools that look and report: all of seed 000's but ``wait``.
 
@@ -93,14 +108,31 @@ def domain_tools(found: Investigation, sandbox: Callable[[], RunsLua]) -> list[T
         found: Where they read and write.
         sandbox: Gives the Lua sandbox over the domain's callbacks, made at its first use.
     """
+    source = found.domain.name
     return [
         Tool("set_state", lambda a: _set_state(found, a), SetState),
         Tool("fire_alert", lambda a: _fire_alert(found, a), FireAlert),
-        Tool("get_alerts", lambda a: _get_alerts(found, a), GetAlerts, idempotent=True, trust="untrusted"),
-        Tool("take_snapshot", lambda _a: _take_snapshot(found), TakeSnapshot, trust="untrusted"),
-        Tool("get_snapshot", lambda a: _get_snapshot(found, a), GetSnapshot, idempotent=True, trust="untrusted"),
-        Tool("get_snapshots", lambda a: _get_snapshots(found, a), GetSnapshots, idempotent=True, trust="untrusted"),
-        Tool("execute", lambda a: _execute(found, sandbox, a), Execute, trust="untrusted"),
+        Tool(
+            "get_alerts", lambda a: _get_alerts(found, a), GetAlerts, idempotent=True, trust="untrusted", source=source
+        ),
+        Tool("take_snapshot", lambda _a: _take_snapshot(found), TakeSnapshot, trust="untrusted", source=source),
+        Tool(
+            "get_snapshot",
+            lambda a: _get_snapshot(found, a),
+            GetSnapshot,
+            idempotent=True,
+            trust="untrusted",
+            source=source,
+        ),
+        Tool(
+            "get_snapshots",
+            lambda a: _get_snapshots(found, a),
+            GetSnapshots,
+            idempotent=True,
+            trust="untrusted",
+            source=source,
+        ),
+        Tool("execute", lambda a: _execute(found, sandbox, a), Execute, trust="untrusted", source=source),
         Tool("think", lambda a: _think(found, a), Think, idempotent=True),
     ]
 
@@ -123,7 +155,12 @@ def _fire_alert(found: Investigation, arguments: FireAlert) -> dict[str, Any]:
     except ToolError as refusal:
         found.emit("alert_failed", reason=str(refusal))
         raise
-    return {"alert_id": alert.id, "result": str(verdict)}
+    answer: dict[str, Any] = {"alert_id": alert.id, "result": str(verdict)}
+    if alert.numbers_verified is not None:
+        answer["numbers_verified"] = alert.numbers_verified
+    if alert.unverified_numbers:
+        answer["not_found"] = list(alert.unverified_numbers)
+    return answer
 
 
 def _get_alerts(found: Investigation, arguments: GetAlerts) -> list[dict[str, Any]]:
@@ -138,12 +175,14 @@ def _get_alerts(found: Investigation, arguments: GetAlerts) -> list[dict[str, An
 
 def _take_snapshot(found: Investigation) -> dict[str, Any]:
     snapshot = found.take_snapshot()
+    found.ledger.saw_snapshots([snapshot])
     found.emit("take_snapshot", snapshot_id=snapshot.id)
     return _view(snapshot)
 
 
 def _get_snapshot(found: Investigation, arguments: GetSnapshot) -> dict[str, Any]:
     (snapshot,) = found.find_snapshots([arguments.id])
+    found.ledger.saw_snapshots([snapshot])
     found.emit("get_snapshot", snapshot_id=snapshot.id)
     return _view(snapshot)
 
@@ -151,6 +190,7 @@ def _get_snapshot(found: Investigation, arguments: GetSnapshot) -> dict[str, Any
 def _get_snapshots(found: Investigation, arguments: GetSnapshots) -> dict[str, Any]:
     kept = found.snapshots()
     chosen = kept[arguments.offset : arguments.offset + arguments.limit]
+    found.ledger.saw_snapshots(chosen)
     found.emit("get_snapshots", count=len(chosen))
     return {"total": len(kept), "snapshots": [_view(snapshot) for snapshot in chosen]}
 
@@ -163,14 +203,16 @@ def _execute(found: Investigation, sandbox: Callable[[], RunsLua], arguments: Ex
         result = sandbox().run(code)
     except LuaError as error:
         found.emit("execute_error", {"duration": clock.monotonic() - began}, code=code, reason=str(error))
-        raise ToolError(str(error)) from error
+        # Lua may raise what a callback gave it, so this text is from outside as well.
+        raise ToolError("The Lua code failed: ", str(error)) from error
+    found.ledger.saw(result)
     found.emit("execute_complete", {"duration": clock.monotonic() - began}, code=code, result=result)
     return {"result": result}
 
 
 def _think(found: Investigation, arguments: Think) -> dict[str, Any]:
     found.emit("think", thought=arguments.thought)
-    return {"thought": arguments.thought, "recorded": True}
+    return {"recorded": True}  # not the thought again: it may quote text from outside
 
 
 def _view(snapshot: Snapshot) -> dict[str, Any]:

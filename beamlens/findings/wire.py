@@ -33,7 +33,8 @@ class Wire(BaseModel):
         import msgpack
 
         pack: Any = msgpack.packb
-        packed: bytes = pack(self.model_dump(mode="json"))
+        # A name that is no UTF-8 has lone surrogates in Python; they cannot be encoded otherwise.
+        packed: bytes = pack(self.model_dump(mode="json"), unicode_errors="backslashreplace")
         return packed
 
     @classmethod

@@ -16,9 +16,15 @@ INCOMPLETE = "cut off: the answer reached its largest length before this call wa
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Plain text of either side."""
+    """Plain text of either side.
+
+    Attributes:
+        text: The text, as it is: never fenced already.
+        source: Where it is from, if it is from outside: then it is fenced when it is sent. ``""``: our own words.
+    """
 
     text: str
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +46,21 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class ToolOutput:
-    """The answer to one tool call."""
+    """The answer to one tool call.
+
+    Attributes:
+        call_id: The call that it answers.
+        content: The answer, as it is: never fenced already.
+        is_error: Whether the call failed.
+        source: Where it is from, if it holds text from outside: then it is fenced when it is sent.
+        own: How many of its first characters are our own words, which stay outside of the fence.
+    """
 
     call_id: str
     content: str
     is_error: bool = False
+    source: str = ""
+    own: int = 0
 
 
 @dataclass(frozen=True, slots=True)

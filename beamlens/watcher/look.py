@@ -61,6 +61,7 @@ class Look:
     def run(self) -> RunOutcome:
         """Look; returns how it ended."""
         found = self._found
+        found.begin(self._reason)
         found.sensors = self._sensors
         self._gather_evidence()
         loop = AgentLoop(
@@ -76,7 +77,10 @@ class Look:
             on_iteration=self._begin,
         )
         found.model = lambda: loop.model
-        return loop.run(opening(found, self._reason), new_trace_id())
+        first = loop.model
+        outcome = loop.run(opening(found, self._reason), new_trace_id())
+        found.end(in_time=outcome.stopped_by == "wait" and outcome.model == first)
+        return outcome
 
     def _begin(self, iteration: int) -> None:
         self._iterations[0] = iteration

@@ -30,6 +30,8 @@ def judge(result, code, seconds):
         return f"exit code {code}: {result.get('error', '')}"
     if seconds >= 30:
         return f"took {seconds:.1f} s"
+    if doubtful := [alert["observation"] for alert in result["alerts"] if alert["numbers_verified"] is not True]:
+        return f"alerts whose numbers were not found: {doubtful}"
     truth, cause = result["truth"], result["cause"]
     if truth is None:
         return f"alerts: {[alert['observation'] for alert in result['alerts']]}" if result["alerts"] else ""

@@ -132,6 +132,15 @@ def test_the_offline_analyst_names_a_cause_that_facts_carry_with_high_confidence
     assert produced.hypothesis_grounded
 
 
+def test_the_offline_analyst_ends_with_text_that_is_no_utf_8():
+    analyst = OfflineAnalyst()
+    first = alert().model_copy(update={"observation": "no space left: b\udce4.txt", "evidence": ()})
+    with coordinating(analyst, offline=analyst) as (inbox, insights, events, _registry):
+        inbox.offer(first)
+        events.wait_for("coordinator.run_stopped", stopped_by="done")
+    assert "no space left: b\\udce4.txt" in insights.all()[0].summary
+
+
 def test_the_offline_analyst_says_that_it_does_not_know_and_what_is_ruled_out():
     analyst = OfflineAnalyst()
     against = Evidence(text="no container grows", cause="container_growth", strength=Strength.EXCLUDES)

@@ -60,6 +60,11 @@ def test_what_is_no_such_message_is_refused(data):
         Alert.from_msgpack(data)
 
 
+def test_a_name_that_is_no_utf_8_can_be_sent_on():
+    snapshot = Snapshot(data={"name": "\udcff"})
+    assert Snapshot.from_msgpack(snapshot.to_msgpack()).data == {"name": "\\udcff"}
+
+
 def test_an_insight_needs_an_alert():
     with pytest.raises(ValidationError, match="alert_ids"):
         Insight(alert_ids=(), correlation_type="causal", summary="s", confidence="low", trace_id="t")

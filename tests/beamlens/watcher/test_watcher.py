@@ -153,7 +153,8 @@ def test_the_wait_is_clamped_and_its_note_is_there_at_the_next_look():
         events.wait_for("watcher.wait", 2)
         waits = [numbers["seconds"] for name, _, numbers, _ in events.all if name == "watcher.wait"]
     assert waits == [1.0, 3600.0]
-    assert "Your note from the last look: watch the depth" in client.requests[1].messages[0].content[0].text
+    note = 'Your note from the last look:\n<untrusted source="note">\nwatch the depth\n</untrusted>'
+    assert note in client.requests[1].messages[0].content[0].text
 
 
 def test_a_look_that_ends_otherwise_is_followed_by_another():
@@ -177,7 +178,10 @@ def test_a_domain_that_fails_is_told_once_and_watched_on():
             domain.pass_second(clock)
         assert len(events.of("watcher.sensor_failed")) == 1
         assert ask(registry).state == "healthy"
-    assert "the snapshot failed: OSError: gone" in client.requests[1].messages[-1].content[0].content
+    assert (
+        client.requests[1].messages[-1].content[0].content
+        == 'the snapshot failed:\n<untrusted source="queue">\nOSError: gone\n</untrusted>'
+    )
 
 
 def test_lua_reaches_the_domains_callbacks():
