@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -27,10 +26,12 @@ class Tool:
         name: What the model calls it.
         fn: Is called with the validated arguments, an instance of ``schema``; returns text or a JSON value.
             Runs on a task thread. `ToolError` is an answer for the model; any other exception too, as a failure.
+            If it has parameters of these names it also gets ``abort``, an `AbortSignal` that says when nobody wants
+            the result any more, and ``on_update``, to call with partial results.
         schema: Pydantic model of the arguments; its field descriptions are shown to the model.
         description: What it does and when to use it; defaults to the schema's docstring.
         timeout: Seconds until it is given up. ``None``: the loop's own limit.
-        idempotent: Whether calling it twice does no harm.
+        idempotent: Whether calling it twice does no harm: then it is tried again when it fails.
         trust: ``untrusted`` when its result may hold text from outside (logs, exceptions): it is fenced in the prompt.
         ends_run: Whether the run is over once it succeeded.
     """
@@ -60,7 +61,7 @@ class ToolResult:
         call_id: The call that it answers.
         content: What the model reads.
         is_error: Whether the call failed.
-        error_type: Why: ``unknown_tool``, ``bad_arguments``, ``refused``, ``failed``, ``timeout``, ``aborted``.
+        error_type: Why, one of `beamlens.agent.failures.KINDS`.
         trust: Whether the content may hold text from outside.
         details: The value behind the content; not shown to the model.
     """
@@ -71,14 +72,6 @@ class ToolResult:
     error_type: str = ""
     trust: Trust = "trusted"
     details: Any = None
-
-
-def render(value: Any, *, most: int = 20_000) -> str:
-    """A tool's value as the model reads it: text as it is, anything else as JSON, cut at `most` characters."""
-    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
-    if len(text) > most:
-        text = f"{text[:most]}\n[cut: {len(text) - most} of {len(text)} characters are not shown; ask for less]"
-    return text
 
 
 def fence(text: str, source: str) -> str:
