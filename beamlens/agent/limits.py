@@ -55,8 +55,7 @@ class Limits:
             value = getattr(self, each.name)
             if value is None and each.default is None:
                 continue
-            number = isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
-            if not number or value < 0 or (value == 0 and each.name not in _MAY_BE_ZERO):
+            if not _is_number(value) or value < 0 or (value == 0 and each.name not in _MAY_BE_ZERO):
                 raise ConfigError(f"{each.name} must be a number above 0, not {value!r}", field=each.name)
 
 
@@ -95,3 +94,7 @@ class RunOutcome:
     def failed(self) -> bool:
         """Whether something broke, rather than ended or was limited."""
         return self.stopped_by in ("llm_error", "call_timeout", "empty_answer", "invalid_transcript")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)

@@ -8,16 +8,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from beamlens.agent import events
-from beamlens.agent.budget import Budget, Ledger, dollars
+from beamlens.agent.budget import Budget, Ledger
 from beamlens.agent.execution import ToolExecution
 from beamlens.agent.limits import Limits, RunOutcome
 from beamlens.agent.model import Model
 from beamlens.agent.phases import Phase
 from beamlens.agent.reporting import Reporter
+from beamlens.agent.tally import Tally
 from beamlens.agent.transcript import InvalidTranscript, Transcript, outputs, said
 from beamlens.errors import BudgetExceeded, LLMError
-from beamlens.llm.client import Completion, Message, Request, Usage
-from beamlens.llm.pricing import cost
+from beamlens.llm.client import Completion, Message, Request
 from beamlens.telemetry import run as runs
 from beamlens_actors import Aborted, AbortSignal, clock
 
@@ -108,7 +108,7 @@ class AgentLoop:
         )  # fmt: skip
         self._report: Reporter
         self._talk = Transcript()
-        self._tally = _Tally()
+        self._tally = Tally()
         self._ending: Any = None
         self._text = ""
 
@@ -235,6 +235,7 @@ class AgentLoop:
             completion = self._model.complete(request, self._tally.iterations, abort)
         except BaseException as error:
             self._report.answer_ended(None, str(error) or type(error).__name__)
+            self._report.turn_ended(self._tally.iterations, (), self._stream)
             raise
         self._tally.answered(completion, self._model.name)
         return completion
@@ -280,44 +281,6 @@ class AgentLoop:
         if self._tally.fruitless < self._limits.max_fruitless:
             self._add(Message.user(f"Go on with a tool call. The tools are: {', '.join(self._tools)}."))
         return None
-
-
-class _Tally:
-    """What a run has used."""
-
-    def __init__(self) -> None:
-        self.iterations = 0
-        self.tool_turns = 0
-        self.fruitless = 0
-        self.usage = Usage()
-        self.cost_usd: float | None = 0.0
-        self._usd = 0.0
-
-    def answered(self, completion: Completion, model: str) -> None:
-        name = completion.model or model
-        price = cost(name, completion.usage)
-        self.usage += completion.usage
-        self.cost_usd = None if price is None or self.cost_usd is None else self.cost_usd + price
-        self._usd += dollars(name, completion.usage)
-
-    def turn(self, *, used_tools: bool, fruitful: bool) -> None:
-        self.iterations += 1
-        self.tool_turns += used_tools
-        self.fruitless = 0 if fruitful else self.fruitless + 1
-
-    def next_task(self) -> None:
-        self.tool_turns = self.fruitless = 0
-
-    def reached(self, limits: Limits) -> str | None:
-        """The limit that forbids another model call."""
-        used = (
-            ("fruitless", self.fruitless, limits.max_fruitless),
-            ("max_iterations", self.iterations, limits.max_iterations),
-            ("max_tool_turns", self.tool_turns, limits.max_tool_turns),
-            ("max_total_tokens", self.usage.total, limits.max_total_tokens),
-            ("max_usd", self._usd, limits.max_usd),
-        )
-        return next((name for name, have, most in used if most is not None and have >= most), None)
 
 
 def _both(one: Listener | None, other: Listener | None) -> Listener | None:

@@ -30,7 +30,9 @@ class Transcript:
     """Messages, oldest first, of alternating roles."""
 
     def __init__(self, history: Iterable[Message] = ()) -> None:
-        self._messages = list(history)
+        self._messages: list[Message] = []
+        for message in history:
+            self._merge(message)
         # Merging changes the last old message, so what is new is kept apart.
         self.new: list[Message] = []
         self._ids = {b.id for m in self._messages for b in m.content if isinstance(b, ToolCall)}
@@ -43,6 +45,9 @@ class Transcript:
     def add(self, message: Message) -> None:
         """Add a message; one of the same role as the last is merged into it, as providers refuse two in a row."""
         self.new.append(message)
+        self._merge(message)
+
+    def _merge(self, message: Message) -> None:
         last = self._messages[-1] if self._messages else None
         if last is not None and last.role == message.role:
             self._messages[-1] = dataclasses.replace(last, content=(*last.content, *message.content))
@@ -102,3 +107,11 @@ def _violations(messages: Sequence[Message]) -> Iterable[str]:
                 yield f"the call id {call_id!r} is used twice"
             seen.add(call_id)
     yield from (f"the call {call_id!r} has no result" for call_id in open_calls)
+
+
+def unanswered(messages: Sequence[Message]) -> Message | None:
+    """Results for the calls at the end of a conversation that have none: its run was cut off."""
+    last = messages[-1] if messages else None
+    calls = [] if last is None else [block for block in last.content if isinstance(block, ToolCall)]
+    text = "the run ended before the tool did"
+    return Message("user", tuple(ToolOutput(call.id, text, is_error=True) for call in calls)) if calls else None
