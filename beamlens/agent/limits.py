@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from beamlens.errors import ConfigError
 from beamlens.llm.client import Usage
@@ -96,5 +96,5 @@ class RunOutcome:
         return self.stopped_by in ("llm_error", "call_timeout", "empty_answer", "invalid_transcript")
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
