@@ -178,7 +178,9 @@ def test_the_cap_is_kept_and_queued_calls_start_in_call_order():
     client = ScriptedClient([[tool("work", value=number) for number in range(6)], tool("end")])
     limits = Limits(max_iterations=5, max_tool_concurrency=2)
     run = Run(client, [Tool("work", work, Number), END], limits=limits)
-    started = [event.arguments["value"] for event in run.told if event.type == "tool_execution_start" and event.arguments]
+    started = [
+        event.arguments["value"] for event in run.told if event.type == "tool_execution_start" and event.arguments
+    ]
     assert max(most) == 2
     assert started == [0, 1, 2, 3, 4, 5]
     assert [result.content for result in run.results()[:6]] == ["0", "1", "2", "3", "4", "5"]
