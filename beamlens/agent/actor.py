@@ -212,12 +212,14 @@ class Agent(Actor):
         except (ActorError, SupervisionError) as error:
             talk.idle()
             raise ReplyError(BeamlensError(f"the run could not be started: {error}")) from error
-        self._task.add_done_callback(lambda task: self._run_ended(task, run_id, trace_id))
+        abort = self._abort
+        self._task.add_done_callback(lambda task: self._run_ended(task, run_id, trace_id, abort))
         return run_id
 
-    def _run_ended(self, task: Task[RunOutcome], run_id: str, trace_id: str) -> None:
+    def _run_ended(self, task: Task[RunOutcome], run_id: str, trace_id: str, abort: AbortSignal) -> None:
         # On whatever thread ended the task: it must be told even if this actor is gone.
         result = task.outcome()
+        abort.abort("the run ended")  # a thread that was abandoned must not go on asking models
         again = self._talk.finish(run_id, trace_id, "" if result.ok else repr(result.reason))
         outcome = self._talk.state().outcome
         if self._setup.on_run_end is not None and outcome is not None and not again:
@@ -232,7 +234,7 @@ class Agent(Actor):
         return AgentLoop(
             self._core.services,
             kind="agent",
-            agent=f"{self._key.session_id}/{self._key.role}/{self._key.index}",
+            agent=f"{self._key.session_id}/{self._key.role}/{self._key.number}",
             system=self._setup.system_prompt,
             tools=self._setup.tools,
             abort=self._abort,

@@ -82,5 +82,6 @@ def run_agent(
     except (ActorError, SupervisionError) as error:
         stream.error("start_failed")
         raise BeamlensError(f"the run could not be started: {error}") from error
+    task.add_done_callback(lambda _task: signal.abort("the run ended"))
     stream.attach_task(task, signal)
     return stream

@@ -101,7 +101,7 @@ class _ToActor(Subscription):
         self._busy = False
         # Re-entrant: an ask may be answered before it returns.
         self._lock = threading.RLock()
-        self._forget = ref.add_exit_callback(lambda _ref, _reason: self.cancel())
+        self._forget = ref.add_exit_callback(lambda _ref, _reason: self._gone(self))
 
     @property
     def dropped(self) -> int:
