@@ -18,6 +18,7 @@ from beamlens_actors import (
     ActorError,
     ActorRef,
     Down,
+    ExitReason,
     Future,
     Shutdown,
     clock,
@@ -87,9 +88,10 @@ class SubagentCoordinatorRef(ActorRef[Any]):
         wanted = tuple(SubagentSpec(spec) if isinstance(spec, str) else spec for spec in specs)
         _check(wanted, timeout, finish)
         answer: Future[list[SubagentResult]] = Future()
+        # Its end fails the answer; the question is told, not asked, so that this is the only way to hear of it.
         forget = self.add_exit_callback(lambda _ref, _reason: _fail(answer))
         try:
-            self.ask(_Run(wanted, timeout, finish, current_actor(), answer))
+            self.tell(_Run(wanted, timeout, finish, current_actor(), answer))
             return answer.get()
         finally:
             forget()
@@ -139,6 +141,10 @@ class SubagentCoordinator(Actor):
         """See to it that its subagents end with it, also when it is killed."""
         batches = self._batches
         self.actor_ref.add_exit_callback(lambda _ref, _reason: _abandon(batches))
+
+    def on_terminate(self, reason: ExitReason) -> None:  # noqa: ARG002 - whatever it is
+        """Once more, for what it was starting when it was killed."""
+        _abandon(self._batches)
 
     def on_receive(self, message: Any) -> Any:
         """Requests of its ref, and what happens to subagents."""
@@ -202,11 +208,12 @@ class SubagentCoordinator(Actor):
             member.monitor = self.monitor(member.ref)
             member.ref.prompt(member.spec.prompt)
         except (ActorError, SupervisionError, BeamlensError) as error:
-            member.settle("error", f"the subagent could not be started: {error}")
             if member.ref is None:
                 member.gone = True
-            else:
-                _stop([member])
+            elif not member.ref.is_alive():
+                return  # its Down says why
+            member.settle("error", f"the subagent could not be started: {error}")
+            _stop([member])
 
     def _ended(self, message: _Ended) -> None:
         batch = self._batches.get(message.batch)
@@ -256,10 +263,7 @@ def _abandon(batches: dict[int, Batch]) -> None:
 
 
 def _fail(answer: Future[list[SubagentResult]]) -> None:
-    try:
-        answer.fail(ActorDead("the coordinator has ended; its subagents were cancelled"))
-    except ActorError:
-        pass
+    answer.fail(ActorDead("the coordinator has ended; its subagents were cancelled"))
 
 
 def _check(specs: Sequence[SubagentSpec], timeout: object, finish: object) -> None:

@@ -261,12 +261,12 @@ class Slow(Actor):
 
     def on_receive(self, message):
         self._heard.append(message)
-        self._begun.set()
+        self._begun.release()
         self._go.wait(SECONDS)
 
 
 def test_a_slow_subscriber_blocks_nobody_and_loses_by_its_own_policy(core):
-    begun, go, heard = threading.Event(), threading.Event(), []
+    begun, go, heard = threading.Semaphore(0), threading.Event(), []
     slow = Slow.start(begun, go, heard)
     agent = start(core, [tool("add", value=1), "Two."])
     subscription = agent.subscribe(slow, capacity=2)
@@ -274,7 +274,7 @@ def test_a_slow_subscriber_blocks_nobody_and_loses_by_its_own_policy(core):
     agent.subscribe(quick)
     agent.prompt("Go.")
     assert agent.wait_for_idle(SECONDS).stopped_by == "answered"
-    begun.wait(SECONDS)
+    assert begun.acquire(timeout=SECONDS)
     assert agent.state().messages[-1].content == (Text("Two."),)
     while quick.expect(SessionEvent).event.type != "agent_end":
         pass
@@ -282,8 +282,9 @@ def test_a_slow_subscriber_blocks_nobody_and_loses_by_its_own_policy(core):
     assert lost > 0
     assert slow.mailbox_stats().size <= 1
     go.set()
+    for _ in range(2):
+        assert begun.acquire(timeout=SECONDS)
     agent.stop()
-    slow.ask("sync")
     assert [each.event.type for each in heard[:3]] == ["agent_start", "turn_end", "agent_end"]
     assert heard[2].dropped == lost
     slow.stop()
@@ -291,7 +292,7 @@ def test_a_slow_subscriber_blocks_nobody_and_loses_by_its_own_policy(core):
 
 
 def test_a_slow_subscriber_may_be_disconnected(core):
-    begun, go, heard = threading.Event(), threading.Event(), []
+    begun, go, heard = threading.Semaphore(0), threading.Event(), []
     slow = Slow.start(begun, go, heard)
     agent = start(core, ["One."])
     agent.subscribe(slow, capacity=1, overflow="disconnect")
