@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from beamlens.agent.ref import (
 from beamlens.agent.registry import MAIN, AgentKey, check_key
 from beamlens.agent.subscribers import Subscription
 from beamlens.agent.supervised import GRACE
+from beamlens.agent.tool import Tool
 from beamlens.agent.transcript import unanswered
 from beamlens.errors import BeamlensError, ConfigError
 from beamlens.telemetry import new_trace_id
@@ -35,8 +37,9 @@ from beamlens_supervision import SupervisionError, Task
 
 if TYPE_CHECKING:
     from beamlens.agent.core import AgentCore
-    from beamlens.agent.tool import Tool
     from beamlens.llm.client import LLMClient, Message
+
+logger = logging.getLogger("beamlens.agent")
 
 LOOP_GRACE = 1.0
 """Seconds that a run which was aborted gets to end by itself, its tools' own grace included; then it is killed."""
@@ -108,6 +111,10 @@ class Agent(Actor):
         """
         if not isinstance(system_prompt, str):
             raise ConfigError(f"system_prompt must be a text, not {system_prompt!r}", field="system_prompt")
+        for tool in tools:
+            if not isinstance(tool, Tool):
+                raise ConfigError(f"a tool is a Tool, not {tool!r}", field="tools")
+            tool.spec()  # a schema that cannot be described fails here rather than in a run
         names = [tool.name for tool in tools]
         if repeated := {name for name in names if names.count(name) > 1}:
             raise ConfigError(f"two tools are named {', '.join(sorted(repeated))}", field="tools")
@@ -223,7 +230,10 @@ class Agent(Actor):
         again = self._talk.finish(run_id, trace_id, "" if result.ok else repr(result.reason))
         outcome = self._talk.state().outcome
         if self._setup.on_run_end is not None and outcome is not None and not again:
-            self._setup.on_run_end(outcome)
+            try:
+                self._setup.on_run_end(outcome)
+            except Exception:
+                logger.exception("on_run_end of %s failed", self.actor_ref.name)
         try:
             self.actor_ref.tell(_RunEnded(run_id, again))
         except ActorError:

@@ -169,8 +169,10 @@ def as_messages(said: Said | Sequence[Said]) -> tuple[Message, ...]:
 
 
 def _message(said: Said) -> Message:
-    if isinstance(said, str):
+    if isinstance(said, str) and said.strip():
         return Message.user(said)
-    if not isinstance(said, Message) or said.role != "user":
-        raise ConfigError(f"a prompt is a text or a message of the user, not {said!r}", field="prompts")
+    if not isinstance(said, Message) or said.role != "user" or not said.content:
+        raise ConfigError(
+            f"a prompt is a text that says something or a message of the user, not {said!r}", field="prompts"
+        )
     return said

@@ -30,7 +30,7 @@ class Tool:
             the result any more, and ``on_update``, to call with partial results.
         schema: Pydantic model of the arguments; its field descriptions are shown to the model.
         description: What it does and when to use it; defaults to the schema's docstring.
-        timeout: Seconds until it is given up. ``None``: the loop's own limit.
+        timeout: Seconds until it is given up, all attempts included. ``None``: the loop's own limit.
         idempotent: Whether calling it twice does no harm: then it is tried again when it fails.
         trust: ``untrusted`` when its result may hold text from outside (logs, exceptions): it is fenced in the prompt.
         ends_run: Whether the run is over once it succeeded.

@@ -215,12 +215,9 @@ def test_an_agent_without_a_client_says_so(core):
     agent.stop()
 
 
-@pytest.mark.parametrize("said", ["", None, 5, [], [5], Message("assistant", (Text("I said"),))])
+@pytest.mark.parametrize("said", ["", " \n", None, 5, [], [5], ["fine", ""], Message("assistant", (Text("I said"),))])
 def test_what_is_no_prompt_is_refused(core, said):
     agent = start(core, [])
-    if said == "":
-        agent.stop()
-        return
     with pytest.raises((ConfigError, TypeError)):
         agent.prompt(said)
     agent.stop()
@@ -229,6 +226,20 @@ def test_what_is_no_prompt_is_refused(core, said):
 def test_tools_of_one_name_are_refused(core):
     with pytest.raises(ConfigError, match="two tools are named add"):
         start(core, [], [ADD, ADD])
+
+
+def test_what_is_no_tool_is_refused(core):
+    with pytest.raises(ConfigError, match="a tool is a Tool, not 'add'"):
+        start(core, [], ["add"])
+
+
+def test_a_callback_that_raises_does_not_touch_the_agent(core, caplog):
+    agent = start(core, ["One.", "Two."], on_run_end=lambda _outcome: 1 / 0)
+    for _ in range(2):
+        agent.prompt("Go.")
+        assert agent.wait_for_idle(SECONDS).stopped_by == "answered"
+    agent.stop()
+    assert "on_run_end" in caplog.text
 
 
 # -- events ----------------------------------------------------------------------------------------------------
