@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +11,8 @@ from beamlens.agent import events
 from beamlens.agent.limits import RunOutcome
 from beamlens.agent.subscribers import Subscribers
 from beamlens.agent.transcript import unanswered
-from beamlens_actors import ActorDead, clock
+from beamlens_actors import ActorDead
+from beamlens_actors.waiting import Condition
 
 if TYPE_CHECKING:
     from beamlens.agent.events import AgentEvent
@@ -65,7 +65,7 @@ class Conversation:
         self.subscribers = Subscribers(session_id)
         self._mode = mode
         # Re-entrant: a subscriber's mailbox may run its end here, and with it anybody's callbacks.
-        self._changed = threading.Condition(threading.RLock())
+        self._changed = Condition()
         self._messages = list(messages)
         self._current = ""
         self._run_id = ""
@@ -207,7 +207,7 @@ class Conversation:
             ActorDead: The agent has ended.
         """
         with self._changed:
-            if not clock.wait_until(self._changed, lambda: not self._current or self._closed, timeout):
+            if not self._changed.wait_until(lambda: not self._current or self._closed, timeout):
                 raise TimeoutError(f"the agent still runs after {timeout} s")
             if self._closed:
                 raise ActorDead(f"the agent of session {self.session_id!r} has ended")

@@ -144,7 +144,10 @@ def task_children(names: Registry) -> list[ChildSpec]:
     return [
         ChildSpec(
             name,
-            TaskSupervisor.options(name=name, register=(names, ("tasks", kind)), start_timeout=None).start,
+            # What they run blocks, so it needs threads, whatever the actors run on.
+            TaskSupervisor.options(
+                name=name, backend="threads", register=(names, ("tasks", kind)), start_timeout=None
+            ).start,
             type="supervisor",
             shutdown=1.0,
         )

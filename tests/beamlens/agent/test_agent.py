@@ -228,6 +228,29 @@ def test_tools_of_one_name_are_refused(core):
         start(core, [], [ADD, ADD])
 
 
+def test_an_agent_that_is_started_on_greenlets_runs_its_tools_on_threads_and_parks_nobody_else(core):
+    gate = Gate("Yes.")
+
+    class Host(Actor):
+        def on_receive(self, message):
+            if message == "ping":
+                return "pong"
+            self.agent = start(core, [gate])
+            self.agent.prompt("There?")
+            return self.agent
+
+    host = Host.options(backend="greenlets").start()
+    other = Host.options(backend="greenlets").start()
+    agent = host.ask("go", timeout=SECONDS)
+    assert gate.asked.wait(SECONDS)
+    assert other.ask("ping", timeout=SECONDS) == "pong"
+    assert agent.state().running
+    gate.open.set()
+    assert agent.wait_for_idle(SECONDS).text == "Yes."
+    for ref in (agent, host, other):
+        ref.stop()
+
+
 def test_what_is_no_tool_is_refused(core):
     with pytest.raises(ConfigError, match="a tool is a Tool, not 'add'"):
         start(core, [], ["add"])

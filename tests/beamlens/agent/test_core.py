@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import threading
 
-from beamlens.agent import Agent, AgentCore
+from beamlens.agent import Agent, AgentCore, Tool
 from beamlens.agent import core as cores
-from beamlens.testing import ScriptedClient
+from beamlens.testing import ScriptedClient, tool
 from beamlens_supervision import tree
+from tests.support.loops import Nothing
 
 SECONDS = 10.0
 
@@ -48,11 +49,7 @@ def test_a_core_can_be_started_again_with_all_it_needs():
         assert not agent.is_alive() or agent.join(SECONDS)
 
 
-def test_loops_and_tools_run_as_supervised_tasks(core):
-    from beamlens.agent import Tool
-    from beamlens.testing import tool
-    from tests.support.loops import Nothing
-
+def test_loops_model_calls_and_tools_run_as_supervised_tasks(core):
     seen = []
 
     def look(_arguments):
@@ -60,13 +57,17 @@ def test_loops_and_tools_run_as_supervised_tasks(core):
         seen.append([c.ref.name for c in core.services.tool_tasks().which_children()])
         return "seen"
 
+    def ask(_request):
+        seen.append(sorted(c.ref.name for c in core.services.loop_tasks().which_children()))
+        return tool("look")
+
     agent = Agent.start(
-        "You help.", [Tool("look", look, Nothing)], ScriptedClient([tool("look"), "Yes."]), core=core, session="s"
+        "You help.", [Tool("look", look, Nothing)], ScriptedClient([ask, "Yes."]), core=core, session="s"
     )
     agent.prompt("Look.")
     agent.wait_for_idle(SECONDS)
     agent.stop()
-    assert seen == [["agent:s/main/0:run"], ["s/main/0:look"]]
+    assert seen == [["agent:s/main/0:run", "s/main/0:llm"], ["agent:s/main/0:run"], ["s/main/0:look"]]
 
 
 def test_agents_that_are_given_no_core_share_one():
