@@ -31,7 +31,7 @@ class Limits:
         call_timeout: Seconds for one model call; by default the instance's ``llm_timeout``.
         max_tool_turns: Most turns in which the model used tools.
         max_total_tokens: Most tokens of all calls of the run.
-        max_usd: Most US dollars of all calls of the run.
+        max_usd: Most US dollars of all calls of the run; an unknown price counts as the dearest known one.
         calls_per_hour: Most model calls of the agent in any hour, over all its runs.
         max_tool_concurrency: Most tool calls of a turn that run at a time; the others wait, in call order.
         tool_retries: How often an idempotent tool that failed is tried again.
