@@ -9,11 +9,13 @@
 
 from __future__ import annotations
 
+from beamlens.agent import Budget
 from beamlens.application import Beamlens, InstanceStatus, Report, WatcherSpec, registry
 from beamlens.domains import Domain, callback
 from beamlens.errors import (
     AlreadyStarted,
     BeamlensError,
+    BudgetExceeded,
     ClientConfigError,
     ConfigError,
     LLMError,
@@ -30,6 +32,8 @@ __all__ = [
     "AlreadyStarted",
     "Beamlens",
     "BeamlensError",
+    "Budget",
+    "BudgetExceeded",
     "CauseKind",
     "ClientConfigError",
     "ConfigError",

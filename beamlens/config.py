@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,20 +20,36 @@ class Environment:
     Attributes:
         disabled: ``BEAMLENS_DISABLED``: nothing is installed or started.
         watchers: ``BEAMLENS_WATCHERS``: names, separated by commas, for a start without ``watchers=``.
+        budget_usd_per_day: ``BEAMLENS_BUDGET_USD_PER_DAY``: for a start without ``budget=``.
     """
 
     disabled: bool = False
     watchers: tuple[str, ...] = ()
+    budget_usd_per_day: float | None = None
 
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ) -> Environment:
         """Read it.
 
         Raises:
-            ConfigError: ``BEAMLENS_DISABLED`` is neither on nor off.
+            ConfigError: ``BEAMLENS_DISABLED`` is neither on nor off, or the budget is no number.
         """
         flag = environ.get("BEAMLENS_DISABLED", "").strip().lower()
         if flag not in _ON | _OFF:
             raise ConfigError(f"BEAMLENS_DISABLED must be 1 or 0, not {flag!r}", field="BEAMLENS_DISABLED")
         names = environ.get("BEAMLENS_WATCHERS", "").split(",")
-        return cls(flag in _ON, tuple(name.strip() for name in names if name.strip()))
+        dollars = environ.get("BEAMLENS_BUDGET_USD_PER_DAY", "").strip()
+        return cls(flag in _ON, tuple(name.strip() for name in names if name.strip()), _amount(dollars))
+
+
+def _amount(text: str) -> float | None:
+    if not text:
+        return None
+    try:
+        amount = float(text)
+    except ValueError:
+        amount = math.nan
+    if not math.isfinite(amount) or amount < 0:
+        name = "BEAMLENS_BUDGET_USD_PER_DAY"
+        raise ConfigError(f"{name} must be US dollars, at least 0, not {text!r}", field=name)
+    return amount

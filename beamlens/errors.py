@@ -9,6 +9,7 @@
     ├── AlreadyStarted                  a running instance has that name; carries it
     ├── NotStarted                      no instance is running
     ├── LLMError                        a model call failed; says how
+    ├── BudgetExceeded                  a model call was not made: its budget is spent; says which limit
     ├── ToolError                       in beamlens.agent: a tool refuses, the model gets the text
     └── LuaError                        in beamlens.lua
 """
@@ -97,3 +98,19 @@ class LLMError(BeamlensError):
         self.kind: LLMErrorKind = kind
         self.retryable = retryable
         self.retry_after = retry_after
+
+
+class BudgetExceeded(BeamlensError):  # noqa: N818 - the name is part of the fixed public API
+    """A model call was not made, because a budget is spent.
+
+    Attributes:
+        limit: Which one: ``usd_per_day``, ``tokens_per_hour`` or ``calls_per_hour``.
+        spent: How much was spent within its window.
+        bound: How much may be.
+    """
+
+    def __init__(self, limit: str, spent: float, bound: float) -> None:
+        super().__init__(f"the budget is spent: {limit} is {bound:g}, and {spent:g} were used")
+        self.limit = limit
+        self.spent = spent
+        self.bound = bound

@@ -1,23 +1,36 @@
-"""One turn's tool calls: in parallel, each in a supervised task, exactly one result for each, in call order."""
+"""One turn's tool calls: in parallel under a cap, exactly one result for each, in call order."""
 
 from __future__ import annotations
 
+import dataclasses
+import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ValidationError
-
-from beamlens.agent.supervised import Supervised
-from beamlens.agent.tool import Tool, ToolError, ToolResult, render
-from beamlens.agent.trust import TrustMetadata
+from beamlens.agent.failures import BROKEN, failed
+from beamlens.agent.supervised import GRACE
+from beamlens.agent.tool import Tool, ToolResult
+from beamlens.agent.tool_call import RunningCall
 from beamlens.telemetry import run as runs
-from beamlens_actors import Aborted, AbortSignal, clock
+from beamlens_actors import AbortSignal, clock
 
 if TYPE_CHECKING:
     from beamlens.agent.services import Services
     from beamlens.llm.client import ToolCall
 
-_Settle = Callable[[], ToolResult]
+
+class ToolEvents:
+    """Who hears of tool calls as they go; all do nothing here."""
+
+    def tool_started(self, call: ToolCall) -> None:
+        """A call was dispatched."""
+
+    def tool_updated(self, call: ToolCall, partial: Any) -> None:
+        """A tool has a partial result; on the tool's thread."""
+
+    def tool_ended(self, call: ToolCall, result: ToolResult) -> None:
+        """A call has its result."""
 
 
 class ToolExecution:
@@ -30,91 +43,178 @@ class ToolExecution:
         tools: Mapping[str, Tool],
         abort: AbortSignal,
         default_timeout: float = 30.0,
+        *,
+        max_concurrency: int = 8,
+        retries: int = 2,
+        events: ToolEvents | None = None,
     ) -> None:
         self._services = services
         self._agent = agent
         self._tools = tools
         self._abort = abort
         self._timeout = default_timeout
+        self._most = max_concurrency
+        self._retries = retries
+        self._events = events or ToolEvents()
+        self._known = ", ".join(sorted(tools))
+        self._iteration = 0
 
     def execute(self, calls: Sequence[ToolCall], iteration: int) -> list[ToolResult]:
         """Execute all calls and wait for each; never raises for what a tool or a model did."""
-        started = [self._start(call, iteration) for call in calls]
-        results = []
-        for settle in started:
-            results.append(settle())
-            if (run := runs.current.get()) is not None:
-                run.deliver()
-        return results
+        if not calls:
+            return []
+        self._iteration = iteration
+        return _Batch(self, calls, self._most, self._abort).run()
 
-    def _start(self, call: ToolCall, iteration: int) -> _Settle:
-        about = {"agent": self._agent, "iteration": iteration, "tool_name": call.name, "call_id": call.id}
-        self._services.bus.emit("tool.start", self._agent, **about)
-        began = clock.monotonic()
-        prepared = self._prepare(call)
-        if isinstance(prepared, ToolResult):
-            return lambda: self._tell(prepared, about, began)
-        tool, arguments = prepared
-        try:
-            task = Supervised(self._services.tool_tasks(), lambda: tool.fn(arguments), f"{self._agent}:{tool.name}")
-        except Exception as error:  # noqa: BLE001 - no thread, or the supervisor is being restarted
-            failed = _error(call, "failed", "the tool could not be run: ", str(error))
-            return lambda: self._tell(failed, about, began)
-        return lambda: self._tell(self._wait(call, tool, task), about, began)
+    # -- for the batch ---------------------------------------------------------------------------------------
 
-    def _prepare(self, call: ToolCall) -> ToolResult | tuple[Tool, BaseModel]:
-        tool = self._tools.get(call.name)
-        if tool is None:
-            names = ", ".join(sorted(self._tools))
-            return _error(call, "unknown_tool", f"there is no tool {call.name!r}; the tools are: {names}")
-        try:
-            return tool, tool.schema.model_validate(call.arguments)
-        except ValidationError as invalid:
-            return _error(call, "bad_arguments", _explain(tool, invalid))
+    def make(self, index: int, call: ToolCall, wake: Callable[[], object]) -> RunningCall:
+        """A call that is not started."""
+        return RunningCall(
+            index,
+            call,
+            self._tools.get(call.name),
+            abort=self._abort,
+            timeout=self._timeout,
+            retries=self._retries,
+            on_update=lambda partial: self._events.tool_updated(call, partial),
+            wake=wake,
+        )
 
-    def _wait(self, call: ToolCall, tool: Tool, task: Supervised[Any]) -> ToolResult:
-        timeout = self._timeout if tool.timeout is None else tool.timeout
-        try:
-            value = task.result(timeout, self._abort)
-        except ToolError as refusal:
-            text = str(refusal)
-            return _error(call, "refused", text[: refusal.own], text[refusal.own :], tool.source)
-        except Aborted:
-            return _error(call, "aborted", "the run was stopped")
-        except TimeoutError:
-            return _error(call, "timeout", f"{tool.name} did not end within {timeout:g} s")
-        except Exception as error:  # noqa: BLE001 - whatever a tool does, the model gets an answer
-            said = f"{type(error).__name__}: {error}"
-            return _error(call, "failed", f"{tool.name} failed: ", said, tool.source)
-        trust = _trust(tool.name, tool.source) if tool.trust == "untrusted" else TrustMetadata(tool=tool.name)
-        return ToolResult(call.id, render(value), trust=trust, details=value)
+    def begin(self, running: RunningCall) -> ToolResult | None:
+        """Tell and start it."""
+        call = running.call
+        self._emit("tool.start", call)
+        self._emit_task("start", call)
+        self._events.tool_started(call)
+        return running.start(self._services.tool_tasks, self._known, f"{self._agent}:{call.name}")
 
-    def _tell(self, result: ToolResult, about: Mapping[str, Any], began: float) -> ToolResult:
-        took = {"duration": clock.monotonic() - began}
-        if result.error_type in ("failed", "timeout"):
-            self._services.bus.emit("tool.exception", self._agent, took, reason=result.content, **about)
-        else:
-            self._services.bus.emit("tool.stop", self._agent, took, is_error=result.is_error, **about)
+    def look(self, running: RunningCall) -> ToolResult | None:
+        """Go on with it."""
+        before = running.attempts
+        result = running.look(self._services.tool_tasks, f"{self._agent}:{running.call.name}")
+        if running.attempts > before:
+            self._emit_task("retry", running.call, {"attempt": running.attempts})
         return result
 
+    def end(self, running: RunningCall, result: ToolResult, *, dispatched: bool = True) -> None:
+        """Tell its result."""
+        running.close()
+        call = running.call
+        if dispatched:
+            took = {"duration": clock.monotonic() - running.began}
+            if result.error_type in BROKEN:
+                self._emit("tool.exception", call, took, reason=result.content)
+            else:
+                self._emit("tool.stop", call, took, is_error=result.is_error)
+        if not result.is_error or result.error_type == "tool_error":
+            self._emit_task("end", call, is_error=result.is_error)
+        else:
+            self._emit_task("error", call, reason=result.error_type)
+        self._services.bus.emit(
+            "agent_core.tool_result.emit",
+            self._agent,
+            tool_name=call.name,
+            tool_call_id=call.id,
+            is_error=result.is_error,
+            trust=result.trust.level,
+        )
+        self._events.tool_ended(call, result)
 
-def _error(call: ToolCall, error_type: str, own: str, outside: str = "", source: str = "") -> ToolResult:
-    """A failure, in our own words and, after them, in the words of what failed: those are from outside."""
-    trust = _trust(call.name, source) if outside else TrustMetadata(tool=call.name)
-    content = own + render(outside)
-    return ToolResult(call.id, content, is_error=True, error_type=error_type, trust=trust, own=len(own))
+    def _emit(self, name: str, call: ToolCall, numbers: Mapping[str, Any] | None = None, /, **more: Any) -> None:
+        about = {"agent": self._agent, "iteration": self._iteration, "tool_name": call.name, "call_id": call.id}
+        self._services.bus.emit(name, self._agent, numbers, **about, **more)
+
+    def _emit_task(self, what: str, call: ToolCall, numbers: Mapping[str, Any] | None = None, /, **more: Any) -> None:
+        self._services.bus.emit(
+            f"agent_core.tool_task.{what}", self._agent, numbers, tool_name=call.name, tool_call_id=call.id, **more
+        )
 
 
-def _trust(tool: str, source: str) -> TrustMetadata:
-    return TrustMetadata("untrusted", source or tool, tool)
+class _Batch:
+    """The calls of one turn."""
+
+    def __init__(self, execution: ToolExecution, calls: Sequence[ToolCall], most: int, abort: AbortSignal) -> None:
+        self._execution = execution
+        self._most = most
+        self._abort = abort
+        self._queued = deque(execution.make(index, call, self._wake) for index, call in enumerate(calls))
+        self._running: list[RunningCall] = []
+        self._results: list[ToolResult | None] = [None] * len(calls)
+        self._changed = threading.Condition()
+        self._woken = False
+        self._kill_at: float | None = None
+
+    def run(self) -> list[ToolResult]:
+        take_back = self._abort.on_abort(self._wake)
+        try:
+            while self._queued or self._running:
+                if self._abort.aborted:
+                    self._stop()
+                else:
+                    self._start()
+                self._deliver()
+                if self._running:
+                    self._wait()
+                    self._look()
+        finally:
+            take_back()
+        self._deliver()
+        return [result for result in self._results if result is not None]
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._woken = True
+            self._changed.notify_all()
+
+    def _wait(self) -> None:
+        due = min(running.due for running in self._running)
+        due = due if self._kill_at is None else min(due, self._kill_at)
+        with self._changed:
+            clock.wait_until(self._changed, lambda: self._woken, max(0.0, due - clock.monotonic()))
+            self._woken = False
+
+    def _start(self) -> None:
+        while self._queued and len(self._running) < self._most and not self._abort.aborted:
+            running = self._queued.popleft()
+            running.began = clock.monotonic()
+            result = self._execution.begin(running)
+            if result is None:
+                self._running.append(running)
+            else:
+                self._settle(running, result)
+
+    def _look(self) -> None:
+        for running in list(self._running):
+            result = self._execution.look(running)
+            if result is not None:
+                self._running.remove(running)
+                self._settle(running, result)
+
+    def _stop(self) -> None:
+        # The signal has been given. Who heeds it may still return; after the grace nobody is waited for.
+        while self._queued:
+            running = self._queued.popleft()
+            self._settle(running, _aborted(running), dispatched=False)
+        now = clock.monotonic()
+        if self._kill_at is None:
+            self._kill_at = now + GRACE
+        for running in list(self._running):
+            if now >= self._kill_at or running.waits_for_retry():
+                result = running.stop("aborted", "the run was stopped", kill=True)
+                self._running.remove(running)
+                self._settle(running, result)
+
+    def _settle(self, running: RunningCall, result: ToolResult, *, dispatched: bool = True) -> None:
+        result = dataclasses.replace(result, call_id=running.call.id)
+        self._results[running.index] = result
+        self._execution.end(running, result, dispatched=dispatched)
+
+    @staticmethod
+    def _deliver() -> None:
+        if (run := runs.current.get()) is not None:
+            run.deliver()
 
 
-def _explain(tool: Tool, invalid: ValidationError) -> str:
-    wrong = "; ".join(
-        f"{'.'.join(str(part) for part in error['loc']) or 'arguments'}: {error['msg']}"
-        for error in invalid.errors(include_url=False, include_input=False)
-    )
-    fields = ", ".join(
-        f"{name}{'' if field.is_required() else ' (optional)'}" for name, field in tool.schema.model_fields.items()
-    )
-    return f"bad arguments for {tool.name}: {wrong}. Its arguments are: {fields or 'none'}"
+def _aborted(running: RunningCall) -> ToolResult:
+    return failed(running.call, "aborted", "the run was stopped")

@@ -3,62 +3,37 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
+from beamlens.agent import events
+from beamlens.agent.budget import Budget, Ledger
 from beamlens.agent.execution import ToolExecution
+from beamlens.agent.limits import Limits, RunOutcome
 from beamlens.agent.model import Model
-from beamlens.errors import LLMError
-from beamlens.llm.client import Completion, Message, Request, Text, Usage
+from beamlens.agent.phases import Phase
+from beamlens.agent.reporting import Reporter
+from beamlens.agent.tally import Tally
+from beamlens.agent.transcript import InvalidTranscript, Transcript, outputs, said
+from beamlens.errors import BudgetExceeded, LLMError
+from beamlens.llm.client import Completion, Message, Request, Text
 from beamlens.telemetry import run as runs
 from beamlens_actors import Aborted, AbortSignal, clock
 
 if TYPE_CHECKING:
+    from beamlens.agent.events import Listener
     from beamlens.agent.services import Services
     from beamlens.agent.tool import Tool, ToolResult
     from beamlens.llm.client import LLMClient
+    from beamlens_actors import EventStream
+
+Pull = Callable[[], Iterable[Message]]
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What ends a run that does not end by itself; each is separate, and the outcome says which one it was.
-
-    Attributes:
-        max_iterations: Most model calls.
-        deadline: Seconds for the whole run; ``None``: no limit.
-        max_fruitless: Most turns in a row without one tool call that succeeded.
-        max_tokens: Most tokens of one answer.
-        tool_timeout: Seconds for one tool call, unless the tool has its own.
-    """
-
-    max_iterations: int = 25
-    deadline: float | None = None
-    max_fruitless: int = 5
-    max_tokens: int = 2048
-    tool_timeout: float = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class RunOutcome:
-    """How a run ended.
-
-    Attributes:
-        stopped_by: The tool that ended it, or ``max_iterations``, ``deadline``, ``aborted``, ``fruitless``,
-            ``llm_error``.
-        iterations: Model calls that were made.
-        usage: Tokens of all of them.
-        model: Who answered last.
-        error: What failed, for ``llm_error``.
-        ending: The value of the tool that ended it.
-    """
-
-    stopped_by: str
-    iterations: int
-    usage: Usage = field(default_factory=Usage)
-    model: str = ""
-    error: str = ""
-    ending: Any = None
+def nothing() -> Iterable[Message]:
+    """For `Pull`: never anything."""
+    return ()
 
 
 class AgentLoop:
@@ -77,12 +52,20 @@ class AgentLoop:
         client: LLMClient | None = None,
         facts: Callable[[], Mapping[str, Any]] = dict,
         on_iteration: Callable[[int], object] = lambda _iteration: None,
+        until: Literal["tool", "answer"] = "tool",
+        fallback: bool = True,
+        stream: EventStream | None = None,
+        listener: Listener | None = None,
+        steering: Pull = nothing,
+        follow_ups: Pull = nothing,
+        ledger: Ledger | None = None,
+        run_id: str | None = None,
     ) -> None:
         """Prepare a run.
 
         Args:
             services: The instance.
-            kind: ``watcher``, ``operator`` or ``coordinator``: the prefix of its events.
+            kind: ``watcher``, ``operator``, ``coordinator`` or ``agent``: the prefix of its events.
             agent: Its name, the sender of its events.
             system: The system prompt.
             tools: What the model may call.
@@ -91,6 +74,14 @@ class AgentLoop:
             client: Who answers; by default the instance's primary client.
             facts: The structured facts of the moment, for the offline analyst.
             on_iteration: Is called with the number of each turn as it begins.
+            until: Whether only a tool ends the run, or an answer without tool calls too.
+            fallback: Whether the offline analyst takes over from a client that fails.
+            stream: Takes the run's events; they are dropped and counted where it is full.
+            listener: Is called with them too, in order; must be quick.
+            steering: Pulled before each model call: what the user adds meanwhile.
+            follow_ups: Pulled when the run would end with an answer: what is to be done next.
+            ledger: What the agent may spend, over all its runs; by default one for ``limits.calls_per_hour``.
+            run_id: The run's id; by default a new one.
         """
         self._services = services
         self._kind = kind
@@ -102,23 +93,43 @@ class AgentLoop:
         self._abort = abort
         self._facts = facts
         self._on_iteration = on_iteration
-        self._model = Model(services, kind, agent, client)
-        self._messages: list[Message] = []
-        self._usage = Usage()
-        self._iteration = 0
+        self._until = until
+        self._stream = stream
+        self._listener = _both(events.into(stream) if stream is not None else None, listener)
+        self._steering = steering
+        self._follow_ups = follow_ups
+        self.run_id = run_id or secrets.token_hex(8)
+        if ledger is None and self._limits.calls_per_hour is not None:
+            ledger = Ledger(Budget(calls_per_hour=self._limits.calls_per_hour))
+        heard = self._listener is not None
+        self._model = Model(
+            services, kind, agent, client,
+            ledger=ledger, fallback=fallback, on_text=self._heard if heard else None,
+        )  # fmt: skip
+        self._report: Reporter
+        self._talk = Transcript()
+        self._tally = Tally()
         self._ending: Any = None
+        self._text = ""
 
     @property
     def model(self) -> str:
         """Who answers now; ``"offline"`` for the offline analyst."""
         return self._model.name
 
-    def run(self, opening: str | Sequence[Text], trace_id: str | None = None) -> RunOutcome:
+    def run(
+        self,
+        opening: str | Sequence[Text | Message],
+        trace_id: str | None = None,
+        history: Sequence[Message] = (),
+    ) -> RunOutcome:
         """Run until a tool ends it or a limit is reached; raises nothing that a model, tool or provider did.
 
         Args:
-            opening: The first user message; in parts where some of it is from outside.
+            opening: The first user message, in parts where some of it is from outside, or several messages; none to
+                go on where `history` ends.
             trace_id: Its trace id; by default a new one.
+            history: The conversation before.
         """
         run = self._services.bus.begin(trace_id)
         token = runs.current.set(run)
@@ -126,73 +137,176 @@ class AgentLoop:
         abort = self._abort.child()
         limit = self._limits.deadline
         timer = None if limit is None else clock.call_later(limit, lambda: abort.abort("deadline"))
+        prompts = _prompts(opening)
+        self._report = Reporter(self._services, self._agent, self.run_id, run.trace_id, self._listener)
         try:
-            parts = (Text(opening),) if isinstance(opening, str) else tuple(opening)
-            self._messages = [Message("user", parts)]
-            stopped_by, error = self._turns(run.trace_id, abort)
-            took = {"duration": clock.monotonic() - began, "iterations": self._iteration}
-            self._services.bus.emit(f"{self._kind}.run_stopped", self._agent, took, stopped_by=stopped_by)
-            return RunOutcome(stopped_by, self._iteration, self._usage, self._model.name, error, self._ending)
+            self._begin(prompts, history)
+            outcome = self._outcome(*self._turns(run.trace_id, abort))
+            took = {"duration": clock.monotonic() - began, "iterations": outcome.iterations}
+            self._services.bus.emit(f"{self._kind}.run_stopped", self._agent, took, stopped_by=outcome.stopped_by)
+            self._report.run_ended(outcome, abort.reason)
+            return outcome
         finally:
             if timer is not None:
                 timer.cancel()
             run.close()
             runs.current.reset(token)
 
+    def _begin(self, prompts: Sequence[Message], history: Sequence[Message]) -> None:
+        self._talk = Transcript(history)
+        self._report.phases.move(Phase.INITIALIZING)
+        self._report.run_started(len(prompts), len(history), len(self._tools), self._model.name)
+        for prompt in prompts:
+            self._add(prompt)
+
+    def _add(self, message: Message) -> None:
+        self._talk.add(message)
+        self._report.message(message)
+
+    def _outcome(self, stopped_by: str, error: str) -> RunOutcome:
+        phase = self._report.phases
+        if stopped_by in ("llm_error", "call_timeout") and phase.now is Phase.AWAIT_MODEL:
+            phase.move(Phase.RECOVERING_PROVIDER_ERROR)
+        phase.move(Phase.ABORTED if stopped_by in ("aborted", "deadline") else Phase.FINALIZING)
+        tally = self._tally
+        return RunOutcome(
+            stopped_by, tally.iterations, tally.usage, self._model.name, error, self._ending, self._text,
+            tuple(self._talk.new), tally.cost_usd, self.run_id,
+        )  # fmt: skip
+
+    # -- turns -----------------------------------------------------------------------------------------------
+
     def _turns(self, trace_id: str, abort: AbortSignal) -> tuple[str, str]:
-        execution = ToolExecution(self._services, self._agent, self._tools, abort, self._limits.tool_timeout)
-        fruitless = 0
+        limits = self._limits
+        execution = ToolExecution(
+            self._services, self._agent, self._tools, abort, limits.tool_timeout,
+            max_concurrency=limits.max_tool_concurrency, retries=limits.tool_retries, events=self._report,
+        )  # fmt: skip
         try:
-            while self._iteration < self._limits.max_iterations:
+            while (reached := self._tally.reached(limits)) is None:
                 abort.raise_if_aborted()
-                completion = self._ask(trace_id, abort)
-                results = execution.execute(completion.tool_calls, self._iteration)
-                self._iteration += 1
-                self._remember(completion, results)
-                if (ending := self._ended_by(completion, results)) is not None:
-                    return ending, ""
-                fruitless = 0 if any(not result.is_error for result in results) else fruitless + 1
-                if fruitless >= self._limits.max_fruitless:
-                    return "fruitless", ""
+                ended = self._turn(trace_id, abort, execution)
+                if ended is not None:
+                    return ended
+            return reached, ""
         except Aborted:
             return ("deadline" if abort.reason == "deadline" else "aborted"), ""
+        except BudgetExceeded as spent:
+            own = spent.limit == "calls_per_hour" and limits.calls_per_hour is not None
+            return ("calls_per_hour" if own else "budget"), str(spent)
+        except InvalidTranscript as invalid:
+            return "invalid_transcript", str(invalid)
         except LLMError as error:
-            return "llm_error", str(error)
-        return "max_iterations", ""
+            return ("call_timeout" if error.kind == "timeout" else "llm_error"), str(error)
 
-    def _ask(self, trace_id: str, abort: AbortSignal) -> Completion:
-        self._on_iteration(self._iteration)
-        request = Request(
-            system=self._system,
-            messages=tuple(self._messages),
-            tools=self._specs,
-            facts=self._facts(),
-            max_tokens=self._limits.max_tokens,
-            timeout=self._services.llm_timeout,
-            agent=self._agent,
-            trace_id=trace_id,
-        )
-        completion = self._model.complete(request, self._iteration, abort)
-        self._usage += completion.usage
-        return completion
-
-    def _remember(self, completion: Completion, results: Sequence[ToolResult]) -> None:
-        said = (Text(completion.text),) if completion.text else ()
-        if content := (*said, *completion.tool_calls):
-            self._messages.append(Message("assistant", content))
-        if results:
-            self._messages.append(Message("user", tuple(result.output() for result in results)))
-            return
-        nudge = Text(f"Go on with a tool call. The tools are: {', '.join(self._tools)}.")
-        last = self._messages[-1]
-        if last.role == "user":  # an answer without any content: two user turns in a row are refused by providers
-            self._messages[-1] = dataclasses.replace(last, content=(*last.content, nudge))
-        else:
-            self._messages.append(Message("user", (nudge,)))
-
-    def _ended_by(self, completion: Completion, results: Sequence[ToolResult]) -> str | None:
+    def _turn(self, trace_id: str, abort: AbortSignal, execution: ToolExecution) -> tuple[str, str] | None:
+        for message in self._steering():
+            self._add(message)
+        iteration = self._tally.iterations
+        self._report.tell(events.TurnStart, iteration)
+        self._report.phases.move(Phase.AWAIT_MODEL)
+        completion = self._ask(trace_id, abort)
+        self._report.phases.move(Phase.NORMALIZING_RESPONSE)
+        completion = self._normalized(completion)
+        results = self._execute(completion, execution, iteration)
+        self._tally.turn(used_tools=bool(results), fruitful=any(not result.is_error for result in results))
+        self._report.turn_ended(iteration, results, self._stream)
         for call, result in zip(completion.tool_calls, results, strict=True):
             if not result.is_error and self._tools[call.name].ends_run:
                 self._ending = result.details
-                return call.name
+                return call.name, ""
+        if results:
+            return None
+        abort.raise_if_aborted()
+        return self._without_tools(completion)
+
+    def _ask(self, trace_id: str, abort: AbortSignal) -> Completion:
+        self._on_iteration(self._tally.iterations)
+        self._talk.check()
+        limits = self._limits
+        request = Request(
+            system=self._system,
+            messages=self._talk.messages,
+            tools=self._specs,
+            facts=self._facts(),
+            max_tokens=limits.max_tokens,
+            timeout=self._services.llm_timeout if limits.call_timeout is None else limits.call_timeout,
+            agent=self._agent,
+            trace_id=trace_id,
+        )
+        self._report.listen_to_answer()
+        try:
+            completion = self._model.complete(request, self._tally.iterations, abort)
+        except BaseException as error:
+            self._report.answer_ended(None, str(error) or type(error).__name__)
+            self._report.turn_ended(self._tally.iterations, (), self._stream)
+            raise
+        self._tally.answered(completion, self._model.name)
+        return completion
+
+    def _heard(self, text: str) -> None:
+        self._report.answer_update(text)
+
+    def _normalized(self, completion: Completion) -> Completion:
+        completion = self._talk.normalized(completion)
+        calls = []
+        for call in completion.tool_calls:
+            name = " ".join(str(call.name).split())
+            if name != call.name and name in self._tools:
+                self._report.name_normalized(str(call.name), name)
+            calls.append(call if name == call.name else dataclasses.replace(call, name=name))
+        completion = dataclasses.replace(completion, tool_calls=tuple(calls))
+        message = said(completion)
+        self._report.answer_ended(message)
+        if message is not None:
+            self._talk.add(message)
+        return completion
+
+    def _execute(self, completion: Completion, execution: ToolExecution, iteration: int) -> list[ToolResult]:
+        if not completion.tool_calls:
+            return []
+        self._report.phases.move(Phase.EXECUTING_TOOLS)
+        results = execution.execute(completion.tool_calls, iteration)
+        self._report.phases.move(Phase.AWAITING_TOOL_RESULTS)
+        self._add(outputs(results))
+        return results
+
+    def _without_tools(self, completion: Completion) -> tuple[str, str] | None:
+        if self._until == "answer":
+            self._text = completion.text
+            if not completion.text.strip():
+                return "empty_answer", "the model answered nothing"
+            more = list(self._follow_ups())
+            for message in more:
+                self._add(message)
+            if more:
+                self._tally.next_task()
+            return None if more else ("answered", "")
+        if self._tally.fruitless < self._limits.max_fruitless:
+            self._add(Message.user(f"Go on with a tool call. The tools are: {', '.join(self._tools)}."))
         return None
+
+
+def _both(one: Listener | None, other: Listener | None) -> Listener | None:
+    if one is None or other is None:
+        return one or other
+
+    def tell(event: events.AgentEvent) -> None:
+        one(event)
+        other(event)
+
+    return tell
+
+
+def _prompts(opening: str | Sequence[Text | Message]) -> list[Message]:
+    if isinstance(opening, str):
+        return [Message.user(opening)]
+    messages: list[Message] = []
+    for part in opening:
+        if isinstance(part, Message):
+            messages.append(part)
+        elif messages:
+            messages[-1] = dataclasses.replace(messages[-1], content=(*messages[-1].content, part))
+        else:
+            messages.append(Message("user", (part,)))
+    return messages

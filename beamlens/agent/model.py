@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from beamlens.agent.supervised import Supervised
-from beamlens.errors import LLMError
+from beamlens.agent.tool_call import extra_parameters
+from beamlens.errors import BudgetExceeded, LLMError
 from beamlens.llm.client import Completion, LLMClient, Message, Request, Text, ToolCall, ToolOutput
 from beamlens.llm.fence import fence
 from beamlens.llm.pricing import cost
@@ -15,6 +16,7 @@ from beamlens_actors import AbortSignal, ActorError, clock
 from beamlens_supervision import SupervisionError
 
 if TYPE_CHECKING:
+    from beamlens.agent.budget import Lease, Ledger
     from beamlens.agent.services import Services
 
 Block = Text | ToolCall | ToolOutput
@@ -28,14 +30,39 @@ class Model:
     """A client as one run of an agent uses it.
 
     A call that fails is tried again up to three times in all, after 1 and 2 seconds (seed 001's rule). Then, or at
-    once where trying again is no use, the offline analyst takes over for the rest of the run.
+    once where trying again is no use, the offline analyst takes over for the rest of the run. So it does when the
+    instance's budget is spent.
     """
 
-    def __init__(self, services: Services, kind: str, agent: str, client: LLMClient | None = None) -> None:
+    def __init__(
+        self,
+        services: Services,
+        kind: str,
+        agent: str,
+        client: LLMClient | None = None,
+        *,
+        ledger: Ledger | None = None,
+        fallback: bool = True,
+        on_text: Callable[[str], object] | None = None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            services: The instance.
+            kind: The prefix of the agent's events.
+            agent: Its name.
+            client: Who answers; by default the instance's primary client.
+            ledger: What this agent may spend, besides the instance's budget. Spent, it ends the run.
+            fallback: Whether the offline analyst takes over; otherwise failures are the caller's.
+            on_text: Is given the pieces of an answer as they come, from a client that takes ``on_text=``.
+        """
         self._services = services
         self._kind = kind
         self._agent = agent
         self._client = client or services.client
+        self._ledger = ledger
+        self._fallback = fallback
+        self._on_text = on_text
 
     @property
     def name(self) -> str:
@@ -47,11 +74,16 @@ class Model:
 
         Raises:
             Aborted: The signal fired first.
-            LLMError: The offline analyst failed too.
+            LLMError: It failed, and nobody took over, or the offline analyst failed too.
+            BudgetExceeded: The agent's ledger is spent, or the instance's budget and nobody takes over.
         """
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return self._call(request, iteration, abort)
+            except BudgetExceeded as spent:
+                if not self._fallback or spent.limit in (self._ledger.limits if self._ledger else ()):
+                    raise
+                break
             except LLMError as error:
                 again = error.retryable and attempt < ATTEMPTS
                 self._services.bus.emit(
@@ -62,7 +94,7 @@ class Model:
                     will_retry=again,
                 )
                 if not again:
-                    if self._client is self._services.offline:
+                    if self._client is self._services.offline or not self._fallback:
                         raise
                     break
                 abort.wait(FIRST_DELAY * 2 ** (attempt - 1))
@@ -75,16 +107,22 @@ class Model:
         if client is not self._services.offline:
             request = outgoing(request, self._services.redactor.text)
             self._services.prompts.add(request, client.model)
+        leases = self._reserve(request, client, abort)
         about = {"agent": self._agent, "model": client.model, "iteration": iteration}
         bus.emit("llm.start", self._agent, context_size=len(request.messages), **about)
         began = clock.monotonic()
         try:
             completion = self._answer(client, request, abort)
-        except LLMError as error:
+        except BaseException as error:
+            _settle_failed(leases, error)
+            if not isinstance(error, LLMError):
+                raise
             took = {"duration": clock.monotonic() - began}
             bus.emit("llm.exception", self._agent, took, kind=error.kind, reason=str(error), **about)
             raise
         usage = completion.usage
+        for lease in leases:
+            lease.settle(completion.model or client.model, usage)
         bus.emit(
             "llm.stop",
             self._agent,
@@ -103,11 +141,29 @@ class Model:
         )
         return completion
 
+    def _reserve(self, request: Request, client: LLMClient, abort: AbortSignal) -> list[Lease]:
+        if client is self._services.offline:
+            return []
+        leases: list[Lease] = []
+        for ledger in (self._ledger, self._services.budget):
+            if ledger is None:
+                continue
+            try:
+                leases.append(ledger.reserve(client.model, request, abort))
+            except BaseException:
+                for lease in leases:
+                    lease.return_()
+                raise
+        return leases
+
     def _answer(self, client: LLMClient, request: Request, abort: AbortSignal) -> Completion:
+        extra: dict[str, Any] = {}
+        if self._on_text is not None and "on_text" in extra_parameters(type(client).complete):
+            extra["on_text"] = self._on_text
         try:
             call = Supervised(
                 self._services.loop_tasks(),
-                lambda: client.complete(request, abort=abort),
+                lambda: client.complete(request, abort=abort, **extra),
                 f"{self._agent}:llm",
             )
             return call.result(request.timeout + _GRACE, abort)
@@ -123,6 +179,16 @@ class Model:
             abort.raise_if_aborted()
             reason = f"{type(error).__name__}: {error}"
             raise LLMError(reason, kind="response", retryable=False) from error
+
+
+_NOT_CHARGED = frozenset({"authentication", "rate_limit", "overloaded", "invalid_request"})
+
+
+def _settle_failed(leases: Sequence[Lease], error: BaseException) -> None:
+    # A call that was refused costs nothing. One that was given up may have been answered, and is paid for.
+    refused = isinstance(error, LLMError) and error.kind in _NOT_CHARGED
+    for lease in leases:
+        lease.fail(charged=not refused)
 
 
 def outgoing(request: Request, redact: Callable[[str], str]) -> Request:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from beamlens.agent.budget import Ledger
     from beamlens.agent.prompts import PromptLog
     from beamlens.llm.client import LLMClient
     from beamlens.telemetry import Bus
@@ -36,6 +37,7 @@ class Services:
         redactor: Applied to all that is sent to a client other than the offline analyst.
         prompts: What was sent.
         llm_timeout: Seconds for one model call.
+        budget: What all its agents may spend together.
     """
 
     instance: str
@@ -48,3 +50,4 @@ class Services:
     redactor: Redacts
     prompts: PromptLog
     llm_timeout: float = 60.0
+    budget: Ledger | None = None

@@ -23,8 +23,16 @@ class Supervised(Generic[T]):
     What it raises is kept, not logged: its caller decides what a failure means.
     """
 
-    def __init__(self, tasks: TaskSupervisorRef, fn: Callable[[], T], name: str) -> None:
+    def __init__(
+        self, tasks: TaskSupervisorRef, fn: Callable[[], T], name: str, on_done: Callable[[], object] | None = None
+    ) -> None:
         """Start `fn()`.
+
+        Args:
+            tasks: Where it runs.
+            fn: What to run.
+            name: Its task's name.
+            on_done: Is called once it has ended, in whatever way; any thread.
 
         Raises:
             ActorDead: The task supervisor is being restarted.
@@ -32,16 +40,46 @@ class Supervised(Generic[T]):
         """
         self.began = clock.monotonic()
         self._woken = threading.Event()
-        self._error: BaseException | None = None
+        self.raised: Exception | None = None
+        """What it raised, once it has ended."""
         self._task: Task[T | None] = tasks.run_nolink(self._call, fn, name=name, shutdown=GRACE)
         self._task.add_done_callback(lambda _task: self._woken.set())
+        if on_done is not None:
+            self._task.add_done_callback(lambda _task: on_done())
 
     def _call(self, fn: Callable[[], T]) -> T | None:
         try:
             return fn()
         except Exception as error:  # noqa: BLE001 - handed over to whoever waits
-            self._error = error
+            self.raised = error
             return None
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended, in whatever way."""
+        return self._task.done()
+
+    def error(self) -> Exception | None:
+        """Once it has ended: what it raised, or why its task has no value; ``None`` when it returned."""
+        if self.raised is not None:
+            return self.raised
+        try:
+            self._task.outcome().get()
+        except Exception as error:  # noqa: BLE001 - returned
+            return error
+        return None
+
+    def value(self) -> T:
+        """Once it has ended without error: what it returned."""
+        value: Any = self._task.outcome().value
+        return value  # type: ignore[no-any-return]
+
+    def give_up(self, *, kill: bool = False) -> None:
+        """End it: who waits is told at once; its thread gets its grace (`kill`: none) and then is abandoned."""
+        if kill:
+            self._task.shutdown("brutal_kill")
+        else:
+            self._task.cancel()
 
     def result(self, timeout: float | None, abort: AbortSignal) -> T:
         """Wait for its value.
@@ -70,8 +108,8 @@ class Supervised(Generic[T]):
             self._task.shutdown("brutal_kill")
             raise TimeoutError(f"gave up after {timeout:g} s")
         value: Any = ended.get()
-        if self._error is not None:
-            raise self._error
+        if self.raised is not None:
+            raise self.raised
         return value  # type: ignore[no-any-return]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -40,10 +39,12 @@ class Tool:
         name: What the model calls it.
         fn: Is called with the validated arguments, an instance of ``schema``; returns text or a JSON value.
             Runs on a task thread. `ToolError` is an answer for the model; any other exception too, as a failure.
+            If it has parameters of these names it also gets ``abort``, an `AbortSignal` that says when nobody wants
+            the result any more, and ``on_update``, to call with partial results.
         schema: Pydantic model of the arguments; its field descriptions are shown to the model.
         description: What it does and when to use it; defaults to the schema's docstring.
-        timeout: Seconds until it is given up. ``None``: the loop's own limit.
-        idempotent: Whether calling it twice does no harm.
+        timeout: Seconds until it is given up, all attempts included. ``None``: the loop's own limit.
+        idempotent: Whether calling it twice does no harm: then it is tried again when it fails.
         trust: ``untrusted`` when its result may hold text from outside (logs, exceptions): it is fenced in the prompt.
         ends_run: Whether the run is over once it succeeded.
         source: Where text from outside is from, in a word; defaults to the tool's name.
@@ -75,7 +76,7 @@ class ToolResult:
         call_id: The call that it answers.
         content: What the model reads, as it is: the fence is put around it when it is sent, so never twice.
         is_error: Whether the call failed.
-        error_type: Why: ``unknown_tool``, ``bad_arguments``, ``refused``, ``failed``, ``timeout``, ``aborted``.
+        error_type: Why, one of `beamlens.agent.failures.KINDS`.
         trust: Whose words the content is made of.
         details: The value behind the content; not shown to the model.
         own: How many of the first characters are our own words even so, as in ``take failed: <what it said>``.
@@ -93,11 +94,3 @@ class ToolResult:
         """The result as a part of the conversation."""
         source = self.trust.source if self.trust.untrusted else ""
         return ToolOutput(self.call_id, self.content, self.is_error, source, self.own)
-
-
-def render(value: Any, *, most: int = 20_000) -> str:
-    """A tool's value as the model reads it: text as it is, anything else as JSON, cut at `most` characters."""
-    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
-    if len(text) > most:
-        text = f"{text[:most]}\n[cut: {len(text) - most} of {len(text)} characters are not shown; ask for less]"
-    return text

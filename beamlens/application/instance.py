@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from beamlens.agent import PromptLog, Services
+from beamlens.agent import AgentCore, Budget, Ledger, PromptLog, Services
+from beamlens.agent import AgentRegistry as Sessions
 from beamlens.application import alert_log, instances, tree
 from beamlens.application.lookup import AgentRegistry
 from beamlens.application.report import Report, closest
@@ -73,6 +74,7 @@ class _Plan:
     operators: tuple[str, ...]
     clients: ClientRegistry
     redactor: Redactor
+    budget: Budget | None
 
 
 class Beamlens:
@@ -109,7 +111,9 @@ class Beamlens:
             redactor=plan.redactor,
             prompts=self._prompts,
             llm_timeout=llm_timeout,
+            budget=None if plan.budget is None else Ledger(plan.budget, self._budget_exhausted),
         )
+        self._core = AgentCore(self._services, Sessions(), self._agents)
         self._bus.listen(alert_log.listen)
         self._bus.listen(self._usage.listen)
         plan.clients.report_to(self._bus)
@@ -125,6 +129,7 @@ class Beamlens:
         client_registry: Any = None,
         backend: str = "threads",
         name: str = "beamlens",
+        budget: Budget | None = None,
         redact: Iterable[str] = (),
         llm_timeout: float = 60.0,
         **unknown: Any,
@@ -139,6 +144,8 @@ class Beamlens:
                 ``ANTHROPIC_API_KEY`` is set, else the offline analyst.
             backend: What the actors run on: ``"threads"``.
             name: The instance's name; several may run under different ones.
+            budget: What models may cost; by default ``BEAMLENS_BUDGET_USD_PER_DAY`` says. Spent, the offline analyst
+                takes over, and the signal ``budget.exhausted`` tells it.
             redact: Further regular expressions of what must not leave the process.
             llm_timeout: Seconds for one model call.
             unknown: Refused, with the arguments that exist.
@@ -152,7 +159,7 @@ class Beamlens:
             BeamlensError: A part did not start; names it.
         """
         if unknown:
-            names = "watchers, operators, client_registry, backend, name, redact, llm_timeout"
+            names = "watchers, operators, client_registry, backend, name, budget, redact, llm_timeout"
             first = next(iter(unknown))
             raise ConfigError(f"there is no argument {first!r}; the arguments are: {names}", field=first)
         _check(name, backend, llm_timeout)
@@ -163,6 +170,7 @@ class Beamlens:
             operators=resolve_operators(operators),
             clients=ClientRegistry.build(client_registry),
             redactor=Redactor(redact),
+            budget=_budget(budget, environment),
         )
         for index, one in enumerate(plan.watched):
             if one.client is not None and one.client not in plan.clients.names:
@@ -191,6 +199,7 @@ class Beamlens:
             tree.task_supervisor(self._agents, on_event),
             tree.registry_child(self._agents),
             *(spec for one in self._watched.values() for spec in one.domain.children()),
+            *tree.agent_children(self._core.registry, self._agents, on_event),
             CoordinatorActor.child_spec(
                 self._services,
                 self._inbox,
@@ -272,6 +281,7 @@ class Beamlens:
                 one.domain.close()
             except Exception:
                 logger.exception("domain %s could not be closed", one.name)
+        self._core.stop()
         self._plan.clients.close()
         self._bus.close(0.3)
         instances.remove(self.name, self)
@@ -373,6 +383,12 @@ class Beamlens:
         else:
             self._bus.emit("watcher.alert_dropped", alert.watcher, alert=alert, reason=verdict.value)
 
+    def _budget_exhausted(self, limit: str, spent: float, bound: float) -> None:
+        logger.warning(
+            "the budget is spent: %s is %g, and %g were used; the offline analyst takes over", limit, bound, spent
+        )
+        self._bus.emit("budget.exhausted", "budget", {"spent": spent, "bound": bound}, limit=limit)
+
     def _quiet_sensors(self) -> list[str]:
         return [f"{name}.{sensor}" for name, sensing in list(self._sensing.items()) for sensor in sensing.quiet()]
 
@@ -382,6 +398,11 @@ class Beamlens:
     def registry(self) -> AgentRegistry:
         """Finds its agents by name."""
         return AgentRegistry(self._agents)
+
+    @property
+    def agent_core(self) -> AgentCore:
+        """What agents of your own run on: ``Agent.start(..., core=lens.agent_core)`` shares budget and telemetry."""
+        return self._core
 
     @property
     def coordinator(self) -> ActorRef[Any] | None:
@@ -473,8 +494,12 @@ class Beamlens:
         )
 
     def usage(self) -> dict[str, Any]:
-        """Calls, tokens, dollars so far, in all and ``by_agent``; ``cost_usd`` leaves out models of unknown price."""
-        return self._usage.summary()
+        """Calls, tokens, dollars so far, in all and ``by_agent``; ``cost_usd`` leaves out models of unknown price.
+
+        ``budget`` is what was spent of each limit within its window; it is empty without a budget.
+        """
+        ledger = self._services.budget
+        return {**self._usage.summary(), "budget": {} if ledger is None else ledger.spent()}
 
     def prompts(self, last: int = 10) -> list[dict[str, Any]]:
         """The last requests that left the process, as sent, after redaction; newest last."""
@@ -498,3 +523,11 @@ def _check(name: object, backend: object, llm_timeout: object) -> None:
         )
     if not isinstance(llm_timeout, (int, float)) or isinstance(llm_timeout, bool) or not llm_timeout > 0:
         raise ConfigError(f"llm_timeout must be seconds above 0, not {llm_timeout!r}", field="llm_timeout")
+
+
+def _budget(given: object, environment: Environment) -> Budget | None:
+    if given is not None and not isinstance(given, Budget):
+        raise ConfigError(f"budget must be a Budget or None, not {given!r}", field="budget")
+    if given is None and environment.budget_usd_per_day is not None:
+        return Budget(usd_per_day=environment.budget_usd_per_day)
+    return given

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from beamlens.agent.core import registry_child as agent_registry_child
+from beamlens.agent.core import subagents_child, task_children, tasks
 from beamlens.application.lookup import WatcherRegistry
-from beamlens_actors import ActorDead, Registry
+from beamlens_actors import Registry
 from beamlens_supervision import (
     ChildEnded,
     ChildRestarted,
@@ -18,11 +20,10 @@ from beamlens_supervision import (
     SupervisionEvent,
     Supervisor,
     SupervisorRef,
-    TaskSupervisor,
-    TaskSupervisorRef,
 )
 
 if TYPE_CHECKING:
+    from beamlens.agent import AgentRegistry
     from beamlens.telemetry import Bus
 
 MAX_RESTARTS = 10
@@ -58,15 +59,7 @@ def start_root(specs: Iterable[ChildSpec], on_event: OnEvent) -> SupervisorRef:
 
 def task_supervisor(registry: Registry, on_event: OnEvent) -> ChildSpec:
     """The supervisor over the two task supervisors, each found through the registry, since each may be restarted."""
-    children = [
-        ChildSpec(
-            name,
-            TaskSupervisor.options(name=name, register=(registry, ("tasks", kind)), start_timeout=None).start,
-            type="supervisor",
-            shutdown=1.0,
-        )
-        for kind, name in (("loop", "LoopTaskSupervisor"), ("tool", "ToolTaskSupervisor"))
-    ]
+    children = task_children(registry)
     return ChildSpec(
         "TaskSupervisor",
         Supervisor.start,
@@ -77,16 +70,9 @@ def task_supervisor(registry: Registry, on_event: OnEvent) -> ChildSpec:
     )
 
 
-def tasks(registry: Registry, kind: str) -> TaskSupervisorRef:
-    """The task supervisor of a kind, as it is now.
-
-    Raises:
-        ActorDead: It is being restarted.
-    """
-    ref = registry.lookup(("tasks", kind))
-    if not isinstance(ref, TaskSupervisorRef):
-        raise ActorDead(f"the task supervisor of the {kind}s is being restarted")
-    return ref
+def agent_children(agents: AgentRegistry, registry: Registry, on_event: OnEvent) -> list[ChildSpec]:
+    """What users' agents run on, besides the task supervisors (seed 003)."""
+    return [agent_registry_child(agents), subagents_child(registry, on_event)]
 
 
 def registry_child(registry: Registry) -> ChildSpec:
@@ -117,3 +103,15 @@ def operator_supervisor(specs: list[ChildSpec], on_event: OnEvent) -> ChildSpec:
     """A supervisor over the idle operators."""
     options = {"name": "OperatorSupervisor", "on_event": on_event, "max_restarts": MAX_RESTARTS}
     return ChildSpec("OperatorSupervisor", Supervisor.start, (specs,), options, type="supervisor", shutdown=1.0)
+
+
+__all__ = [
+    "agent_children",
+    "events_to",
+    "operator_supervisor",
+    "registry_child",
+    "start_root",
+    "task_supervisor",
+    "tasks",
+    "watcher_supervisor",
+]

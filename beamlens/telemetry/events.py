@@ -107,6 +107,79 @@ def _agent_events(kind: str) -> list[Event]:
     ]
 
 
+def _agent_core_events() -> list[Event]:
+    """The events of seed 003 that every agent has."""
+    call = {"tool_name": str, "tool_call_id": str}
+    subagent = {"session_id": str, "role": str, "index": int}
+    return [
+        Event(
+            "agent_core.loop.start",
+            "An agent loop started.",
+            {"prompt_count": int, "message_count": int, "tool_count": int},
+            {"run_id": str, "model": str},
+        ),
+        Event(
+            "agent_core.loop.end",
+            "An agent loop ended; status is what stopped it.",
+            {"duration": _NUMBER, "message_count": int},
+            {"run_id": str, "model": str, "status": str},
+        ),
+        Event(
+            "agent_core.loop.state_transition",
+            "An agent loop went to another phase; from_state is empty for the first.",
+            metadata={"run_id": str, "from_state": str, "to_state": str},
+        ),
+        Event("agent_core.tool_task.start", "A tool call was dispatched.", metadata=call),
+        Event("agent_core.tool_task.retry", "An idempotent tool is tried again.", {"attempt": int}, call),
+        Event("agent_core.tool_task.end", "A tool answered.", metadata={**call, "is_error": bool}),
+        Event(
+            "agent_core.tool_task.error",
+            "A tool did not answer; reason is the kind of its error. Without a start when aborted while it waited.",
+            metadata={**call, "reason": str},
+        ),
+        Event(
+            "agent_core.tool_result.emit",
+            "A tool call has its one result.",
+            metadata={**call, "is_error": bool, "trust": str},
+        ),
+        Event(
+            "agent_core.tool_call.name_normalized",
+            "The model wrote a tool's name with other white space.",
+            metadata={"original_name": str, "matched_tool_name": str},
+        ),
+        Event("agent_core.subagent.spawn", "A subagent runs.", metadata=subagent),
+        Event(
+            "agent_core.subagent.end",
+            "A subagent has ended, in whatever way.",
+            {"duration": _NUMBER},
+            {**subagent, "reason": str},
+        ),
+        Event(
+            "agent_core.event_stream.queue_depth",
+            "Events of a run that wait for whoever reads them, at the end of each turn.",
+            {"depth": int, "max_queue": int, "dropped": int},
+            {"run_id": str},
+        ),
+        Event(
+            "agent.llm_error",
+            "A model call of a user's agent failed for good or is tried again.",
+            metadata={"reason": str, "retry_count": int, "will_retry": bool},
+        ),
+        Event(
+            "agent.run_stopped",
+            "A run of a user's agent ended; stopped_by says what ended it.",
+            {"duration": _NUMBER, "iterations": int},
+            {"stopped_by": str},
+        ),
+        Event(
+            "budget.exhausted",
+            "A limit of the budget is reached: the offline analyst takes over. Once each time that it runs out.",
+            {"spent": _NUMBER, "bound": _NUMBER},
+            {"limit": str},
+        ),
+    ]
+
+
 def _catalogue() -> list[Event]:
     # An Alert and an Insight: their models lie above this layer, so they are declared as objects here.
     finding, insight = object, object
@@ -202,6 +275,7 @@ def _catalogue() -> list[Event]:
             {"duration": _NUMBER},
             {"agent": str, "iteration": int, "tool_name": str, "call_id": str, "reason": str},
         ),
+        *_agent_core_events(),
         *_agent_events("watcher"),
         Event("watcher.stopped", "The actor ended.", metadata={"reason": str}),
         Event("watcher.alert_fired", "A watcher found something.", metadata={"alert": finding}),

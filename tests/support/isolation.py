@@ -15,7 +15,7 @@ from beamlens.telemetry import bus
 def check_events(monkeypatch):
     monkeypatch.setattr(bus, "checking", True)
     monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
-    for name in ("BEAMLENS_DISABLED", "BEAMLENS_WATCHERS"):
+    for name in ("BEAMLENS_DISABLED", "BEAMLENS_WATCHERS", "BEAMLENS_BUDGET_USD_PER_DAY"):
         monkeypatch.delenv(name, raising=False)
 
 

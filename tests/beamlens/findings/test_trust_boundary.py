@@ -18,8 +18,9 @@ from beamlens.domains import Domain, ExceptionDomain, LoggerDomain, callback
 from beamlens.evidence import Evidence, Place, Strength
 from beamlens.findings import Investigation
 from beamlens.findings.tools import domain_tools
-from beamlens.llm.anthropic import AnthropicClient
+from beamlens.llm.anthropic import AnthropicAPI
 from beamlens.llm.client import ToolCall
+from beamlens.llm.provider import ProviderClient
 from beamlens.lua import Sandbox
 from beamlens.testing import ScriptedClient, tool
 from beamlens.watcher.look import Look
@@ -229,8 +230,9 @@ def test_what_leaves_through_the_real_client_is_fenced(domain, sandbox):
         message(tool_use("take_snapshot", "t1"), tool_use("execute", "t2", code="return planted_lines()")),
         message(tool_use("wait", "t3", ms=1000)),
     ]
-    with MessagesAPI(*replies) as api, closing(AnthropicClient(api_key="k", base_url=api.base_url)) as client:
-        with services(client) as (made, _events):
+    with MessagesAPI(*replies) as api:
+        wire = AnthropicAPI(api_key="k", base_url=api.base_url)
+        with closing(ProviderClient(wire)) as client, services(client) as (made, _events):
             found = Investigation(made, domain, kind="watcher", agent="planted", publish=str)
             look(found, sandbox, domain.text)
             logged = made.prompts.last(1)[0]

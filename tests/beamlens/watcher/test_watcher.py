@@ -146,10 +146,11 @@ def test_a_sensor_ends_the_wait_with_its_reason():
 
 def test_the_wait_is_clamped_and_its_note_is_there_at_the_next_look():
     client = ScriptedClient([tool("wait", ms=0, note="watch the depth"), WAIT])
-    with FakeClock() as clock, watching(client) as (_registry, events, _published, _supervisor):
+    with FakeClock() as clock, watching(client) as (registry, events, _published, _supervisor):
         events.wait_for("watcher.wait")
-        clock.wait_for_waiters(2, within=1.0)  # the sensors, and the wait
+        ask(registry)  # told before its timer stands, answered after
         clock.advance(1.0)
+        client.wait_for_calls(2)
         events.wait_for("watcher.wait", 2)
         waits = [numbers["seconds"] for name, _, numbers, _ in events.all if name == "watcher.wait"]
     assert waits == [1.0, 3600.0]
@@ -161,8 +162,10 @@ def test_a_look_that_ends_otherwise_is_followed_by_another():
     client = ScriptedClient(["nonsense"] * 5 + [WAIT])
     with FakeClock() as clock, watching(client) as (registry, events, _published, _supervisor):
         events.wait_for("watcher.run_stopped", stopped_by="fruitless")
-        clock.wait_for_waiters(2, within=30.0)  # the sensors, and the next look
+        events.wait_for("watcher.wait")
+        ask(registry)  # told before its timer stands, answered after
         clock.advance(30.0)
+        client.wait_for_calls(6)
         events.wait_for("watcher.run_stopped", stopped_by="wait")
         events.wait_for("watcher.wait", 2)
         assert ask(registry).runs == 2

@@ -1,0 +1,224 @@
+"""Who hears a session's events: each with a bounded queue of its own, so that a slow one blocks nobody."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from beamlens.errors import ConfigError
+from beamlens_actors import ActorError, ActorRef, EventStream, MailboxFull, PushResult, clock
+
+if TYPE_CHECKING:
+    from beamlens.agent.events import AgentEvent
+
+Overflow = Literal["drop_oldest", "drop_newest", "disconnect"]
+DEFAULT_CAPACITY = 1000
+_AGAIN = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEvent:
+    """What a subscriber gets.
+
+    Attributes:
+        session_id: The session.
+        event: What happened.
+        dropped: Events that this subscriber has lost so far, because it was too slow.
+    """
+
+    session_id: str
+    event: AgentEvent
+    dropped: int = 0
+
+
+class Subscription:
+    """One subscriber. It ends with `cancel`, with the subscriber, or with the agent.
+
+    Attributes:
+        stream: Where the events are, for a subscriber that reads them itself.
+    """
+
+    stream: EventStream | None = None
+
+    def __init__(self, session_id: str, overflow: Overflow, gone: Callable[[Subscription], object]) -> None:
+        self._session_id = session_id
+        self._overflow = overflow
+        self._gone = gone
+
+    @property
+    def dropped(self) -> int:
+        """Events that it has lost."""
+        return 0
+
+    def offer(self, event: AgentEvent) -> None:
+        """Queue an event; never blocks."""
+        raise NotImplementedError
+
+    def cancel(self) -> None:
+        """Hear no more."""
+        self._gone(self)
+
+    def end(self) -> None:
+        """The agent has ended; what is queued is still delivered."""
+
+
+class _ToStream(Subscription):
+    def __init__(self, stream: EventStream, *args: Any) -> None:
+        super().__init__(*args)
+        self.stream = stream
+
+    @property
+    def dropped(self) -> int:
+        return self.stream.stats().dropped if self.stream is not None else 0
+
+    def offer(self, event: AgentEvent) -> None:
+        stream = self.stream
+        assert stream is not None  # noqa: S101 - set above
+        pushed = stream.push(SessionEvent(self._session_id, event, stream.stats().dropped))
+        if pushed is PushResult.OVERFLOW and self._overflow == "disconnect":
+            stream.cancel("too slow")
+            self.cancel()
+        elif pushed is PushResult.CANCELLED:
+            self.cancel()
+
+    def end(self) -> None:
+        if self.stream is not None:
+            self.stream.complete()
+
+
+class _ToActor(Subscription):
+    """Hands one event at a time: the next when the actor has handled it. So its mailbox never fills with them."""
+
+    def __init__(self, ref: ActorRef[Any], capacity: int, *args: Any) -> None:
+        super().__init__(*args)
+        self._ref = ref
+        self._capacity = capacity
+        self._queue: deque[AgentEvent] = deque()
+        self._lost = 0
+        self._busy = False
+        # Re-entrant: an ask may be answered before it returns.
+        self._lock = threading.RLock()
+        self._forget = ref.add_exit_callback(lambda _ref, _reason: self._gone(self))
+
+    @property
+    def dropped(self) -> int:
+        return self._lost
+
+    def offer(self, event: AgentEvent) -> None:
+        with self._lock:
+            if len(self._queue) >= self._capacity:
+                self._lost += 1
+                if self._overflow == "disconnect":
+                    self._queue.clear()
+                    self.cancel()
+                    return
+                if self._overflow == "drop_newest":
+                    return
+                self._queue.popleft()
+            self._queue.append(event)
+        self._pump()
+
+    def cancel(self) -> None:
+        self._forget()
+        super().cancel()
+
+    def _handled(self) -> None:
+        with self._lock:
+            self._busy = False
+        self._pump()
+
+    def _pump(self) -> None:
+        with self._lock:
+            while self._queue and not self._busy:
+                self._busy = True
+                try:
+                    if not self._hand_over():
+                        continue
+                except ActorError:  # it has ended
+                    self._queue.clear()
+                    return
+
+    def _hand_over(self) -> bool:
+        stats = self._ref.mailbox_stats()
+        # Looked at before: a mailbox that blocks when it is full (of others' messages) would block us.
+        if stats.capacity is not None and stats.size >= stats.capacity:
+            clock.call_later(_AGAIN, self._handled)
+            return True
+        try:
+            answer = self._ref.ask(SessionEvent(self._session_id, self._queue[0], self._lost), block=False)
+        except MailboxFull:
+            clock.call_later(_AGAIN, self._handled)
+            return True
+        self._queue.popleft()
+        if answer.add_done_callback(self._handled):
+            return True
+        self._busy = False
+        return False
+
+
+class Subscribers:
+    """All of a session. Events are offered by one at a time, so each subscriber has them in order."""
+
+    def __init__(self, session_id: str) -> None:
+        self._session_id = session_id
+        self._all: list[Subscription] = []
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._all)
+
+    def add(
+        self,
+        subscriber: object = None,
+        capacity: int = DEFAULT_CAPACITY,
+        overflow: Overflow = "drop_oldest",
+    ) -> Subscription:
+        """Add a subscriber; see `AgentRef.subscribe`.
+
+        Raises:
+            ConfigError: A value that cannot be.
+        """
+        if overflow not in get_args(Overflow):
+            choices = ", ".join(get_args(Overflow))
+            raise ConfigError(f"overflow must be one of {choices}, not {overflow!r}", field="overflow")
+        if not isinstance(capacity, int) or isinstance(capacity, bool) or capacity < 1:
+            raise ConfigError(f"capacity must be a number of at least 1, not {capacity!r}", field="capacity")
+        common = (self._session_id, overflow, self._remove)
+        added: Subscription
+        if isinstance(subscriber, ActorRef):
+            added = _ToActor(subscriber, capacity, *common)
+        elif isinstance(subscriber, EventStream):
+            added = _ToStream(subscriber, *common)
+        elif subscriber is None:
+            policy: Any = "reject" if overflow == "disconnect" else overflow
+            added = _ToStream(EventStream(capacity=capacity, overflow=policy, timeout=None), *common)
+        else:
+            text = f"subscriber must be an ActorRef, an EventStream or None, not {subscriber!r}"
+            raise ConfigError(text, field="subscriber")
+        with self._lock:
+            self._all.append(added)
+        if isinstance(subscriber, ActorRef) and not subscriber.is_alive():
+            self._remove(added)
+        return added
+
+    def offer(self, event: AgentEvent) -> None:
+        """Queue an event for each."""
+        with self._lock:
+            everybody = list(self._all)
+        for each in everybody:
+            each.offer(event)
+
+    def end(self) -> None:
+        """The agent has ended."""
+        with self._lock:
+            everybody, self._all = self._all, []
+        for each in everybody:
+            each.end()
+
+    def _remove(self, one: Subscription) -> None:
+        with self._lock:
+            self._all = [each for each in self._all if each is not one]

@@ -1,0 +1,117 @@
+"""The conversation of a run: what may stand in it, and the repairs that keep it so."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from beamlens.errors import BeamlensError
+from beamlens.llm.client import Completion, Message, Text, ToolCall, ToolOutput
+
+if TYPE_CHECKING:
+    from beamlens.agent.tool import ToolResult
+
+
+class InvalidTranscript(BeamlensError):  # noqa: N818 - as the other errors are named
+    """Calls and results of a conversation do not match; nothing was sent.
+
+    Attributes:
+        violations: What is wrong, one sentence each.
+    """
+
+    def __init__(self, violations: Sequence[str]) -> None:
+        super().__init__("; ".join(violations))
+        self.violations = tuple(violations)
+
+
+class Transcript:
+    """Messages, oldest first, of alternating roles."""
+
+    def __init__(self, history: Iterable[Message] = ()) -> None:
+        self._messages: list[Message] = []
+        for message in history:
+            self._merge(message)
+        # Merging changes the last old message, so what is new is kept apart.
+        self.new: list[Message] = []
+        self._ids = {b.id for m in self._messages for b in m.content if isinstance(b, ToolCall)}
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """All of them, as they are sent."""
+        return tuple(self._messages)
+
+    def add(self, message: Message) -> None:
+        """Add a message; one of the same role as the last is merged into it, as providers refuse two in a row."""
+        self.new.append(message)
+        self._merge(message)
+
+    def _merge(self, message: Message) -> None:
+        last = self._messages[-1] if self._messages else None
+        if last is not None and last.role == message.role:
+            self._messages[-1] = dataclasses.replace(last, content=(*last.content, *message.content))
+        else:
+            self._messages.append(message)
+
+    def normalized(self, completion: Completion) -> Completion:
+        """The answer with an id of its own for each call: models repeat them, and results are matched by id."""
+        calls = []
+        for call in completion.tool_calls:
+            fresh = call
+            if not isinstance(call.id, str) or not call.id or call.id in self._ids:
+                fresh = dataclasses.replace(call, id=f"call_{secrets.token_hex(6)}")
+            self._ids.add(fresh.id)
+            calls.append(fresh)
+        return dataclasses.replace(completion, tool_calls=tuple(calls))
+
+    def check(self) -> None:
+        """Compare calls with results, before anything is sent.
+
+        Raises:
+            InvalidTranscript: One is missing, surplus, repeated, or in the wrong place.
+        """
+        violations = list(_violations(self._messages))
+        if violations:
+            raise InvalidTranscript(violations)
+
+
+def said(completion: Completion) -> Message | None:
+    """The answer as a message; ``None`` when it is empty."""
+    words = (Text(completion.text),) if completion.text else ()
+    content = (*words, *completion.tool_calls)
+    return Message("assistant", content) if content else None
+
+
+def outputs(results: Sequence[ToolResult]) -> Message:
+    """The results of a turn as a message."""
+    return Message("user", tuple(each.output() for each in results))
+
+
+def _violations(messages: Sequence[Message]) -> Iterable[str]:
+    seen: set[str] = set()
+    open_calls: list[str] = []
+    for message in messages:
+        answered = [block.call_id for block in message.content if isinstance(block, ToolOutput)]
+        for index, call_id in enumerate(answered):
+            if call_id in answered[:index]:
+                yield f"the call {call_id!r} has two results"
+            elif call_id not in open_calls:
+                yield f"the result {call_id!r} answers no call of the message before"
+        yield from (f"the call {call_id!r} has no result" for call_id in open_calls if call_id not in answered)
+        open_calls = [block.id for block in message.content if isinstance(block, ToolCall)]
+        for call_id in open_calls:
+            if not call_id:
+                yield "a call has no id"
+            elif call_id in seen:
+                yield f"the call id {call_id!r} is used twice"
+            seen.add(call_id)
+    yield from (f"the call {call_id!r} has no result" for call_id in open_calls)
+
+
+def unanswered(messages: Sequence[Message]) -> Message | None:
+    """Results for the calls at the end of a conversation that have none: its run was cut off."""
+    last = messages[-1] if messages else None
+    calls = [] if last is None else [block for block in last.content if isinstance(block, ToolCall)]
+    text = "the run ended before the tool did"
+    return Message("user", tuple(ToolOutput(call.id, text, is_error=True) for call in calls)) if calls else None
