@@ -3,6 +3,7 @@
 from beamlens.agent.actor import Agent
 from beamlens.agent.batch import SubagentResult
 from beamlens.agent.budget import Budget, Ledger
+from beamlens.agent.compaction import CompactionPolicy
 from beamlens.agent.content import render
 from beamlens.agent.conversation import AgentState
 from beamlens.agent.core import AgentCore
@@ -55,6 +56,7 @@ __all__ = [
     "AlreadyRunning",
     "Budget",
     "CannotContinue",
+    "CompactionPolicy",
     "DispatchLimits",
     "Dispatcher",
     "InvalidTranscript",

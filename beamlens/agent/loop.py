@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from beamlens.agent import events
 from beamlens.agent.budget import Budget, Ledger
+from beamlens.agent.compactor import Compactor
 from beamlens.agent.execution import ToolExecution
 from beamlens.agent.limits import Limits, RunOutcome
 from beamlens.agent.model import Model
@@ -109,6 +110,7 @@ class AgentLoop:
         self._report: Reporter
         self._talk = Transcript()
         self._tally = Tally()
+        self._compactor = Compactor(services, agent, self._model, self._tally)
         self._ending: Any = None
         self._text = ""
 
@@ -205,6 +207,7 @@ class AgentLoop:
         iteration = self._tally.iterations
         self._report.tell(events.TurnStart, iteration)
         self._report.phases.move(Phase.AWAIT_MODEL)
+        self._compactor.look(self._talk, iteration, trace_id, abort)
         completion = self._ask(trace_id, abort)
         self._report.phases.move(Phase.NORMALIZING_RESPONSE)
         completion = self._normalized(completion)
@@ -260,6 +263,7 @@ class AgentLoop:
         self._report.answer_ended(message)
         if message is not None:
             self._talk.add(message)
+        self._compactor.answered(completion, self._talk)
         return completion
 
     def _execute(self, completion: Completion, execution: ToolExecution, iteration: int) -> list[ToolResult]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
+
+from beamlens.agent.compaction import CompactionPolicy
 
 if TYPE_CHECKING:
     from beamlens.agent.budget import Ledger
@@ -38,6 +40,7 @@ class Services:
         prompts: What was sent.
         llm_timeout: Seconds for one model call.
         budget: What all its agents may spend together.
+        compaction: When a conversation is shortened.
     """
 
     instance: str
@@ -51,3 +54,4 @@ class Services:
     prompts: PromptLog
     llm_timeout: float = 60.0
     budget: Ledger | None = None
+    compaction: CompactionPolicy = field(default_factory=CompactionPolicy)

@@ -54,6 +54,10 @@ class Transcript:
         else:
             self._messages.append(message)
 
+    def shorten(self, messages: Iterable[Message]) -> None:
+        """Go on with a summary and the last messages. `new` stays whole."""
+        self._messages = list(messages)
+
     def normalized(self, completion: Completion) -> Completion:
         """The answer with an id of its own for each call: models repeat them, and results are matched by id."""
         calls = []

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from beamlens.agent import AgentCore, Budget, Ledger, PromptLog, Services
+from beamlens.agent import AgentCore, Budget, CompactionPolicy, Ledger, PromptLog, Services
 from beamlens.agent import AgentRegistry as Sessions
 from beamlens.application import alert_log, instances, tree
 from beamlens.application.lookup import AgentRegistry
@@ -75,6 +75,7 @@ class _Plan:
     clients: ClientRegistry
     redactor: Redactor
     budget: Budget | None
+    compaction: CompactionPolicy
 
 
 class Beamlens:
@@ -112,6 +113,7 @@ class Beamlens:
             prompts=self._prompts,
             llm_timeout=llm_timeout,
             budget=None if plan.budget is None else Ledger(plan.budget, self._budget_exhausted),
+            compaction=plan.compaction,
         )
         self._core = AgentCore(self._services, Sessions(), self._agents)
         self._bus.listen(alert_log.listen)
@@ -132,6 +134,8 @@ class Beamlens:
         budget: Budget | None = None,
         redact: Iterable[str] = (),
         llm_timeout: float = 60.0,
+        compaction_max_tokens: int = 50_000,
+        compaction_keep_last: int = 5,
         **unknown: Any,
     ) -> Self:
         """Start watching this process. Everything is checked first; what fails leaves nothing behind.
@@ -148,6 +152,9 @@ class Beamlens:
                 takes over, and the signal ``budget.exhausted`` tells it.
             redact: Further regular expressions of what must not leave the process.
             llm_timeout: Seconds for one model call.
+            compaction_max_tokens: Size of a conversation with a model from which on its older part is summarised; see
+                `CompactionPolicy`.
+            compaction_keep_last: So many of its last messages stay word for word.
             unknown: Refused, with the arguments that exist.
 
         Returns:
@@ -159,7 +166,10 @@ class Beamlens:
             BeamlensError: A part did not start; names it.
         """
         if unknown:
-            names = "watchers, operators, client_registry, backend, name, budget, redact, llm_timeout"
+            names = (
+                "watchers, operators, client_registry, backend, name, budget, redact, llm_timeout, "
+                "compaction_max_tokens, compaction_keep_last"
+            )
             first = next(iter(unknown))
             raise ConfigError(f"there is no argument {first!r}; the arguments are: {names}", field=first)
         _check(name, backend, llm_timeout)
@@ -171,6 +181,7 @@ class Beamlens:
             clients=ClientRegistry.build(client_registry),
             redactor=Redactor(redact),
             budget=_budget(budget, environment),
+            compaction=CompactionPolicy(compaction_max_tokens, compaction_keep_last),
         )
         for index, one in enumerate(plan.watched):
             if one.client is not None and one.client not in plan.clients.names:

@@ -212,6 +212,24 @@ def _catalogue() -> list[Event]:
             },
         ),
         Event(
+            "compaction.start",
+            "A conversation has become too large, and its older part is being summarised.",
+            {"message_count": int, "context_tokens": int},
+            {"agent": str, "iteration": int},
+        ),
+        Event(
+            "compaction.stop",
+            "It goes on with the summary. The numbers are those of now; as before where nothing could be summarised.",
+            {"message_count": int, "context_tokens": int, "duration": _NUMBER},
+            {"agent": str, "iteration": int},
+        ),
+        Event(
+            "compaction.exception",
+            "There is no summary; the conversation stays as it is.",
+            {"duration": _NUMBER},
+            {"agent": str, "iteration": int, "reason": str},
+        ),
+        Event(
             "llm.exception",
             "A model call failed.",
             {"duration": _NUMBER},
