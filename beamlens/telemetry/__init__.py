@@ -4,13 +4,11 @@ from beamlens.telemetry.bus import Bus, signal
 from beamlens.telemetry.default_logger import attach_default_logger, detach_default_logger
 from beamlens.telemetry.events import Event, UndeclaredEvent, catalogue
 from beamlens.telemetry.run import Run, new_trace_id
-from beamlens.telemetry.stream_depth import StreamDepth
 
 __all__ = [
     "Bus",
     "Event",
     "Run",
-    "StreamDepth",
     "UndeclaredEvent",
     "attach_default_logger",
     "catalogue",

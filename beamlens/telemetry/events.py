@@ -273,12 +273,6 @@ def _catalogue() -> list[Event]:
             metadata={"provider": str, "failed": str, "next": str, "reason": str},
         ),
         Event(
-            "agent_core.event_stream.queue_depth",
-            "What waits in a stream of events, how much may, and how much was lost.",
-            {"depth": int, "max_queue": int, "dropped": int},
-            {"stream": str},
-        ),
-        Event(
             "tool.start", "A tool begins.", metadata={"agent": str, "iteration": int, "tool_name": str, "call_id": str}
         ),
         Event(

@@ -4,7 +4,15 @@ import threading
 
 import pytest
 
-from beamlens.telemetry import Bus, UndeclaredEvent, attach_default_logger, catalogue, detach_default_logger, signal
+from beamlens.telemetry import (
+    Bus,
+    UndeclaredEvent,
+    attach_default_logger,
+    catalogue,
+    detach_default_logger,
+    events,
+    signal,
+)
 from beamlens.telemetry import run as runs
 from beamlens_actors.testing import FakeClock
 
@@ -175,6 +183,11 @@ def test_flush_inside_a_receiver_is_refused(bus, caplog):
 def test_an_emission_that_the_catalogue_does_not_know_is_refused_in_tests(bus, name, measurements, metadata):
     with pytest.raises(UndeclaredEvent):
         bus.emit(name, "x", measurements, **metadata)
+
+
+def test_no_event_is_in_the_catalogue_twice():
+    names = [event.name for event in events._catalogue()]
+    assert sorted(names) == sorted(set(names))
 
 
 def test_every_entry_of_the_catalogue_is_documented():
