@@ -1,4 +1,4 @@
-"""`python -m benchmarks [log-call] [footprint] [actors] [supervision] [--rounds N]`.
+"""`python -m benchmarks [log-call] [footprint] [agent] [actors] [supervision] [--rounds N]`.
 
 `python -m benchmarks actors` or `supervision` alone takes options of its own: `--help` after it lists them.
 """
@@ -14,6 +14,7 @@ from functools import partial
 from benchmarks import footprint, log_call
 from benchmarks.actors import command as peers
 from benchmarks.actors.series import Plan
+from benchmarks.agent import command as agent
 from benchmarks.suite import get_suite
 
 
@@ -26,6 +27,7 @@ BESIDE_PEERS = ("actors", "supervision")
 SUITES: dict[str, Callable[[int], object]] = {
     "log-call": log_call.run,
     "footprint": footprint.run,
+    "agent": agent.run,
     **{name: partial(_peers, name) for name in BESIDE_PEERS},
 }
 

@@ -63,6 +63,7 @@ class Model:
         self._ledger = ledger
         self._fallback = fallback
         self._on_text = on_text
+        self._outgoing = Outgoing(services.redactor.text)
 
     @property
     def name(self) -> str:
@@ -105,7 +106,7 @@ class Model:
     def _call(self, request: Request, iteration: int, abort: AbortSignal) -> Completion:
         bus, client = self._services.bus, self._client
         if client is not self._services.offline:
-            request = outgoing(request, self._services.redactor.text)
+            request = self._outgoing.request(request)
             self._services.prompts.add(request, client.model)
         leases = self._reserve(request, client, abort)
         about = {"agent": self._agent, "model": client.model, "iteration": iteration}
@@ -191,17 +192,28 @@ def _settle_failed(leases: Sequence[Lease], error: BaseException) -> None:
         lease.fail(charged=not refused)
 
 
-def outgoing(request: Request, redact: Callable[[str], str]) -> Request:
-    """The request as it leaves: without secrets, and with text from outside fenced.
+class Outgoing:
+    """Requests of a run as they leave: without secrets, and with text from outside fenced.
 
     The one place that fences, so nothing is fenced twice; after redaction, so no pattern that runs over several lines
-    can take a fence away.
+    can take a fence away. Each turn sends the whole conversation again: what was done to a message is kept.
     """
-    messages = tuple(
-        dataclasses.replace(message, content=tuple(_joined(_sent(block, redact) for block in message.content)))
-        for message in request.messages
-    )
-    return dataclasses.replace(request, system=redact(request.system), messages=messages, facts={})
+
+    def __init__(self, redact: Callable[[str], str]) -> None:
+        self._redact = redact
+        # By identity, with the message itself so that it lives: a message never changes.
+        self._done: dict[int, tuple[Message, Message]] = {}
+
+    def request(self, request: Request) -> Request:
+        """The request to send."""
+        done = {id(message): self._done.get(id(message)) or self._message(message) for message in request.messages}
+        self._done = done
+        messages = tuple(done[id(message)][1] for message in request.messages)
+        return dataclasses.replace(request, system=self._redact(request.system), messages=messages, facts={})
+
+    def _message(self, message: Message) -> tuple[Message, Message]:
+        content = tuple(_joined(_sent(block, self._redact) for block in message.content))
+        return message, dataclasses.replace(message, content=content)
 
 
 def _sent(block: Block, redact: Callable[[str], str]) -> Block:
@@ -228,4 +240,4 @@ def _joined(blocks: Iterable[Block]) -> list[Block]:
     return joined
 
 
-__all__ = ["ATTEMPTS", "Message", "Model", "outgoing"]
+__all__ = ["ATTEMPTS", "Message", "Model", "Outgoing"]
