@@ -18,6 +18,7 @@ from beamlens_actors import AbortSignal
 
 MOST_CODE = 16_000
 _MOST_CALLS = 1_000
+_MOST_MESSAGE = 2_000
 _KINDS: dict[Any, LuaErrorKind] = {kind: kind for kind in get_args(LuaErrorKind)}
 _ENDS: dict[str, tuple[LuaErrorKind, str]] = {
     "SIGABRT": ("memory", "not enough memory"),  # Lua's own way out when it cannot allocate at all
@@ -168,14 +169,15 @@ class _Run:
         worker.send(answer, self._deadline)
 
     def _error(self, answer: dict[str, Any], code: str) -> LuaError:
-        kind, text, line = answer["error"], str(answer.get("message")), answer.get("line")
+        # As our own worker sends them; one that was taken over may send anything.
+        kind, text, line = str(answer["error"]), str(answer.get("message"))[:_MOST_MESSAGE], answer.get("line")
         more = hint(text, code, self._callbacks)
         if kind == "timeout":
             text += self._blame(code)
         if line is None and kind == "callback":
             line = _only_line(code, text.partition(":")[0])
         text = f"{text} ({more})" if more else text
-        return LuaError(_KINDS.get(kind, "runtime"), text, line if isinstance(line, int) else None)
+        return LuaError(_KINDS.get(kind, "runtime"), text, line if type(line) is int else None)
 
     def _ended(self, code: int | None) -> LuaError:
         if self._ticket.closed:
