@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import time
 from enum import IntEnum
 from fractions import Fraction
 
@@ -176,13 +177,50 @@ def test_results_of_callbacks_count_as_memory():
         assert sandbox.run("local n = 0 for i = 1, 60 do n = n + #rows() end return n") == 120_000
 
 
+def _burn(seconds):
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
+def test_functions_may_use_so_much_processor_time_of_the_host_in_one_run():
+    calls = []
+
+    def burn():
+        calls.append(1)
+        _burn(0.06)
+
+    with Sandbox({"burn": burn, "echo": lambda value: value}, timeout=20.0, callback_cpu=0.1) as sandbox:
+        with pytest.raises(LuaError) as caught:
+            sandbox.run("\nwhile true do burn() end")
+        assert (caught.value.kind, caught.value.line, len(calls)) == ("callback", 2, 2)
+        assert "burn: functions used more than 0.1 s of processor time in one run" in caught.value.message
+        swallowed = "for i = 1, 500 do pcall(burn) end return pcall(echo, 1)"
+        assert sandbox.run(swallowed)[0] is False
+        assert len(calls) == 4
+        assert sandbox.run("burn() return echo(1)") == 1
+
+
+def test_processor_time_of_failures_and_of_copying_results_counts():
+    def fail_late():
+        _burn(0.06)
+        raise ZeroDivisionError
+
+    values = {"fail_late": fail_late, "rows": lambda: [0] * 49_000}
+    with Sandbox(values, timeout=20.0, memory_mb=64, callback_cpu=0.05) as sandbox:
+        with pytest.raises(LuaError, match="processor time"):
+            sandbox.run("pcall(fail_late) fail_late()")
+        with pytest.raises(LuaError, match="processor time"):
+            sandbox.run("while true do rows() end")
+
+
 @pytest.mark.parametrize("name", ["end", "a.b", "1x", "größe", "a b", ""])
 def test_a_function_that_lua_cannot_name_is_refused_at_once(name):
     with pytest.raises(ConfigError, match="name of a Lua function"):
         Sandbox({name: fail})
 
 
-@pytest.mark.parametrize("options", [{"timeout": 0}, {"timeout": float("nan")}, {"memory_mb": 0}])
+@pytest.mark.parametrize("options", [{"timeout": 0}, {"timeout": float("nan")}, {"memory_mb": 0}, {"callback_cpu": 0}])
 def test_numbers_out_of_range_are_refused_at_once(options):
     with pytest.raises(ConfigError, match=next(iter(options))):
         Sandbox(**options)
