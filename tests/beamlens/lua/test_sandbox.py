@@ -177,6 +177,16 @@ def test_results_of_callbacks_count_as_memory():
         assert sandbox.run("local n = 0 for i = 1, 60 do n = n + #rows() end return n") == 120_000
 
 
+def test_functions_are_called_so_often_and_with_so_much_at_most():
+    sizes = []
+    with Sandbox({"note": lambda value=None: sizes.append(len(value or ""))}, timeout=20.0) as sandbox:
+        sandbox.run("for i = 1, 3000 do pcall(note) end")
+        assert len(sizes) == 1000
+        with pytest.raises(LuaError, match="note: an argument cannot be passed: more than 64 KB of text") as caught:
+            sandbox.run("note(('x'):rep(64000)) note(('x'):rep(64001))")
+        assert (caught.value.kind, max(sizes), len(sizes)) == ("callback", 64000, 1001)
+
+
 def _burn(seconds):
     end = time.thread_time() + seconds
     while time.thread_time() < end:
