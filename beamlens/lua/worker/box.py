@@ -50,6 +50,14 @@ class Box:
         """The answer for the host: ``{"ok": value}``, or ``{"error": kind, "message": text, "line": n}``."""
         self._deadline = time.monotonic() + seconds
         try:
+            return self._answer(code, names)
+        finally:
+            # What Lua may call refers to this box: without the way back there is no circle, and the runtime's memory
+            # is free when the box is, and not when Python looks for circles.
+            self._lua = self._lengths = None
+
+    def _answer(self, code: bytes, names: list[bytes]) -> dict[str, Any]:
+        try:
             status, value, line = self._run(code, names)
         except (MemoryError, self._lua54.LuaError) as error:
             self._disarm()

@@ -4,6 +4,7 @@ import pickle
 import time
 from enum import IntEnum
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -166,6 +167,25 @@ def test_globals_of_one_run_are_gone_in_the_next(box):
 def test_memory_that_one_run_used_is_there_for_the_next(box):
     for _ in range(3):
         assert box.run("local t = {} for i = 1, 100000 do t[i] = i end return #t") == 100_000
+
+
+@pytest.mark.parametrize(
+    "ending", ["return #t", "return t", "error('no')", "echo(t)", "while true do t[#t + 1] = {} end"]
+)
+def test_memory_of_a_run_is_given_back_at_its_end(ending):
+    code = "local t = {} for i = 1, 100000 do t[i] = {} end "
+    with Sandbox({"echo": list}, timeout=20.0, memory_mb=16) as sandbox:
+        sandbox.run("return 1")
+        worker = sandbox._slot._worker
+        for _ in range(40):
+            try:
+                sandbox.run(code + ending)
+            except LuaError as error:
+                assert (error.kind == "memory") is ("while" in ending)
+        assert sandbox._slot._worker is worker
+        status = Path(f"/proc/{worker.pid}/status").read_text()
+    most = int(status.partition("VmHWM:")[2].split()[0]) * 1024
+    assert most < 60_000_000
 
 
 def test_results_of_callbacks_count_as_memory():
