@@ -11,7 +11,7 @@ from beamlens.lua.worker.values import Reader, Refused, to_lua
 
 MOST_CALLS = 1_000
 MOST_ARGUMENTS = 20
-_AT_LINE = re.compile(r"^(?:lua|box):(\d+):\s*")
+_AT_LINE = re.compile(r"^(?:lua|box):(\d{1,5}):\s*")  # code may pretend to a line of any number
 _NO_MEMORY = "not enough memory"
 
 Ask = Callable[[str, list[Any]], dict[str, Any]]

@@ -164,6 +164,17 @@ def test_globals_of_one_run_are_gone_in_the_next(box):
     assert box.run("return ('a'):upper()") == "A"
 
 
+@pytest.mark.parametrize("digits", [6, 30, 5000])
+def test_an_error_that_pretends_to_have_a_line_does_not_end_the_worker(box, digits):
+    box.run("return 1")
+    worker = box._slot._worker
+    with pytest.raises(LuaError, match="lua:99") as caught:
+        box.run(f"\nerror('lua:' .. ('9'):rep({digits}) .. ': x', 0)")
+    assert (caught.value.kind, caught.value.line) == ("runtime", 2)
+    box.run("return 1")
+    assert box._slot._worker is worker
+
+
 def test_memory_that_one_run_used_is_there_for_the_next(box):
     for _ in range(3):
         assert box.run("local t = {} for i = 1, 100000 do t[i] = i end return #t") == 100_000
