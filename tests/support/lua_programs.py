@@ -84,6 +84,8 @@ _HOSTILE = [
     "return (('x'):rep(200)):gsub('.', function(c) return (c:rep(200):gsub('.', echo)) end)",
     "error(setmetatable and 1 or {{{}}})",
     "error(function() end)",
+    "error('lua:' .. ('9'):rep(5000) .. ': x', 0)",
+    "error('box:1:', 0)",
     "error(('attempt to call a nil value (global \\'x\\') '):rep(500))",
     "return 1, nil, 2, nil, nil",
     "return table.unpack({}, 1, 249)",

@@ -132,7 +132,7 @@ def _failure(kind: str, message: bytes | str, line: int | None) -> dict[str, Any
         own = text.startswith("lua")
         text = text[match.end() :]
         line = int(match[1]) if own else line
-    return {"error": kind, "message": text[:2000], "line": line}
+    return {"error": kind, "message": text[:2000] or "an error with an empty message", "line": line}
 
 
 def _no_attributes(_object: Any, name: Any, _setting: bool) -> Any:

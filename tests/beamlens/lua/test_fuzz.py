@@ -23,7 +23,7 @@ SEED = int(os.environ.get("BEAMLENS_LUA_FUZZ_SEED", "1"))
 TIMEOUT = 0.4
 GRACE = 10.0  # nothing hangs; how fast a loaded machine is stands elsewhere
 MEMORY_MB = 16
-MOST_RESIDENT = 120_000_000  # Python, its libraries, twice Lua's memory, and the largest results while they are copied
+MOST_RESIDENT = 90_000_000  # Python, its libraries, twice Lua's memory, and the largest results while they are copied
 
 
 def fail():

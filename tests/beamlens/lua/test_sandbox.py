@@ -118,6 +118,8 @@ def test_what_code_returns_comes_back_as_json(box, code, value):
         ("error('no')", "runtime", 1, "no"),
         ("error({code = 1})", "runtime", 1, "code"),
         ("error()", "runtime", 1, "without a message"),
+        ("error('')", "runtime", 1, "an empty message"),
+        ("\nerror('box:1:', 0)", "runtime", 2, "an empty message"),
         ("local x = echo(table.unpack({}, 1, 200))", "runtime", 1, "echo was given 200 arguments"),
         ("local t = {}\nreturn table.unpack(t, 1, 1e6)", "runtime", None, "at most 250"),
         ("\nfail()", "callback", 2, "fail: ZeroDivisionError"),
