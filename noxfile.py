@@ -29,6 +29,18 @@ def stress(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Generated Lua against the sandbox: a minute for each of five seeds."""
+    session.install("-e", ".[test]")
+    seconds = os.environ.get("BEAMLENS_LUA_FUZZ_SECONDS", "60")
+    for seed in range(1, 6):
+        session.run(
+            *("python", "-m", "pytest", "tests/beamlens/lua/test_fuzz.py", "-s", *session.posargs),
+            env={"BEAMLENS_LUA_FUZZ_SECONDS": seconds, "BEAMLENS_LUA_FUZZ_SEED": str(seed)},
+        )
+
+
+@nox.session
 def scenarios(session: nox.Session) -> None:
     """The demo over all faults, ten seeds each, and twenty healthy runs; about 25 minutes."""
     session.install("-e", ".[test]")

@@ -57,7 +57,7 @@ class Channel:
         body = self._read(size, deadline)
         try:
             message = self._unpack(body, strict_map_key=False)
-        except (ValueError, RecursionError) as error:
+        except (ValueError, TypeError, RecursionError) as error:  # TypeError: a list or a map as a key
             raise WorkerGone from error
         if not isinstance(message, dict):
             raise WorkerGone

@@ -18,6 +18,7 @@ from beamlens_actors import AbortSignal
 
 MOST_CODE = 16_000
 _MOST_CALLS = 1_000
+_MOST_MESSAGE = 2_000
 _KINDS: dict[Any, LuaErrorKind] = {kind: kind for kind in get_args(LuaErrorKind)}
 _ENDS: dict[str, tuple[LuaErrorKind, str]] = {
     "SIGABRT": ("memory", "not enough memory"),  # Lua's own way out when it cannot allocate at all
@@ -40,6 +41,7 @@ class Sandbox:
         timeout: float = 5.0,
         memory_mb: int = 64,
         idle_timeout: float = 60.0,
+        callback_cpu: float = 1.0,
     ) -> None:
         """Describe the sandbox; nothing is started.
 
@@ -49,6 +51,8 @@ class Sandbox:
             timeout: Seconds for one run: waiting for its turn, starting the worker and callbacks included.
             memory_mb: Megabytes that Lua may use, results of callbacks included.
             idle_timeout: Seconds after the last run until the worker ends.
+            callback_cpu: Seconds of this process's processor time that the callbacks of one run may use, copying
+                what they return included. Further calls fail; one that is under way is not interrupted.
 
         Raises:
             ConfigError: A name that Lua cannot call, or a number out of range.
@@ -60,8 +64,13 @@ class Sandbox:
             raise ConfigError(f"timeout must be above 0 and at most 3600 seconds, not {timeout!r}", field="timeout")
         if not 1 <= memory_mb <= 4096:
             raise ConfigError(f"memory_mb must be 1 to 4096, not {memory_mb!r}", field="memory_mb")
+        if not 0 < callback_cpu <= 3600:
+            raise ConfigError(
+                f"callback_cpu must be above 0 and at most 3600 seconds, not {callback_cpu!r}", field="callback_cpu"
+            )
         self._callbacks = dict(callbacks or {})
         self._timeout = timeout
+        self._callback_cpu = callback_cpu
         self._slot = Slot(memory_mb, idle_timeout)
 
     def __enter__(self) -> Self:
@@ -93,7 +102,7 @@ class Sandbox:
         ticket = self._slot.enter(deadline, abort)
         take_back = abort.on_abort(lambda: self._slot.stop(ticket))
         try:
-            run = _Run(self._slot, ticket, self._callbacks, deadline)
+            run = _Run(self._slot, ticket, self._callbacks, self._callback_cpu, deadline)
             return run.result(code, source, abort)
         finally:
             take_back()
@@ -111,15 +120,22 @@ class _Run:
     """One run, from the code to its value."""
 
     def __init__(
-        self, slot: Slot, ticket: Ticket, callbacks: Mapping[str, Callable[..., Any]], deadline: float
+        self,
+        slot: Slot,
+        ticket: Ticket,
+        callbacks: Mapping[str, Callable[..., Any]],
+        callback_cpu: float,
+        deadline: float,
     ) -> None:
         self._slot = slot
         self._ticket = ticket
         self._callbacks = callbacks
+        self._callback_cpu = callback_cpu
         self._deadline = deadline
         self._began = time.monotonic()
         self._calls = 0
         self._spent: dict[str, float] = {}
+        self._cpu = 0.0
 
     def result(self, code: str, source: bytes, abort: AbortSignal) -> Any:
         try:
@@ -155,27 +171,34 @@ class _Run:
         known = isinstance(name, str) and name in self._callbacks
         if not known or not isinstance(arguments, list) or self._calls > _MOST_CALLS:
             raise WorkerGone  # it was taken over: our own worker asks for nothing else
-        began = time.monotonic()
-        try:
-            answer = {"ret": plain(self._callbacks[name](*arguments))}
-        except NotPlain as reason:
-            answer = {"err": str(reason)}
-        except Exception as error:  # noqa: BLE001 - only its type may be seen inside
-            answer = {"err": type(error).__name__}
+        began, cpu_began = time.monotonic(), time.thread_time()
+        answer = self._called(name, arguments)
         self._spent[name] = self._spent.get(name, 0.0) + time.monotonic() - began
         if time.monotonic() > self._deadline:
             raise TimeoutError  # or chance would decide: the code may end before the host looks at the time
         worker.send(answer, self._deadline)
+        self._cpu += time.thread_time() - cpu_began
+
+    def _called(self, name: str, arguments: list[Any]) -> dict[str, Any]:
+        if self._cpu > self._callback_cpu:
+            return {"err": f"functions used more than {self._callback_cpu:g} s of processor time in one run"}
+        try:
+            return {"ret": plain(self._callbacks[name](*arguments))}
+        except NotPlain as reason:
+            return {"err": str(reason)}
+        except Exception as error:  # noqa: BLE001 - only its type may be seen inside
+            return {"err": type(error).__name__}
 
     def _error(self, answer: dict[str, Any], code: str) -> LuaError:
-        kind, text, line = answer["error"], str(answer.get("message")), answer.get("line")
+        # As our own worker sends them; one that was taken over may send anything.
+        kind, text, line = str(answer["error"]), str(answer.get("message"))[:_MOST_MESSAGE], answer.get("line")
         more = hint(text, code, self._callbacks)
         if kind == "timeout":
             text += self._blame(code)
         if line is None and kind == "callback":
             line = _only_line(code, text.partition(":")[0])
         text = f"{text} ({more})" if more else text
-        return LuaError(_KINDS.get(kind, "runtime"), text, line if isinstance(line, int) else None)
+        return LuaError(_KINDS.get(kind, "runtime"), text, line if type(line) is int else None)
 
     def _ended(self, code: int | None) -> LuaError:
         if self._ticket.closed:

@@ -11,7 +11,7 @@ from beamlens.lua.worker.values import Reader, Refused, to_lua
 
 MOST_CALLS = 1_000
 MOST_ARGUMENTS = 20
-_AT_LINE = re.compile(r"^(?:lua|box):(\d+):\s*")
+_AT_LINE = re.compile(r"^(?:lua|box):(\d{1,5}):\s*")  # code may pretend to a line of any number
 _NO_MEMORY = "not enough memory"
 
 Ask = Callable[[str, list[Any]], dict[str, Any]]
@@ -49,6 +49,14 @@ class Box:
     def run(self, code: bytes, names: list[bytes], seconds: float) -> dict[str, Any]:
         """The answer for the host: ``{"ok": value}``, or ``{"error": kind, "message": text, "line": n}``."""
         self._deadline = time.monotonic() + seconds
+        try:
+            return self._answer(code, names)
+        finally:
+            # What Lua may call refers to this box: without the way back there is no circle, and the runtime's memory
+            # is free when the box is, and not when Python looks for circles.
+            self._lua = self._lengths = None
+
+    def _answer(self, code: bytes, names: list[bytes]) -> dict[str, Any]:
         try:
             status, value, line = self._run(code, names)
         except (MemoryError, self._lua54.LuaError) as error:
@@ -124,7 +132,7 @@ def _failure(kind: str, message: bytes | str, line: int | None) -> dict[str, Any
         own = text.startswith("lua")
         text = text[match.end() :]
         line = int(match[1]) if own else line
-    return {"error": kind, "message": text[:2000], "line": line}
+    return {"error": kind, "message": text[:2000] or "an error with an empty message", "line": line}
 
 
 def _no_attributes(_object: Any, name: Any, _setting: bool) -> Any:

@@ -89,6 +89,8 @@ def test_the_far_end_closes_and_the_worker_is_gone(far):
         frame(msgpack.packb({"a": 1}) + b"more"),
         frame(b"\x91" * 100_000),
         frame(b"\x81\xa1a\xa2\xff\xff"),
+        frame(b"\x81\x90\x01"),
+        frame(b"\x81\xa1a\x81\x80\x01"),
         frame(b"\xdd\xff\xff\xff\xff"),
     ],
 )

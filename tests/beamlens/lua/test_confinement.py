@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import socket
 import subprocess
 import sys
 import textwrap
@@ -79,6 +81,34 @@ def test_the_filter_lets_a_process_abort_itself():
 @pytest.mark.parametrize("name", ["read a file", "write a file", "list a folder", "open a socket"])
 def test_limits_alone_refuse_to(name):
     assert attempt(ATTEMPTS[name], LIMITS) in ("EMFILE", "ENFILE")
+
+
+@filtered
+@pytest.mark.parametrize(
+    "code",
+    [
+        "socket.socket(socket.AF_INET, socket.SOCK_STREAM)",
+        "socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)",
+        "socket.socket(socket.AF_UNIX)",
+        "socket.socketpair()",
+        "given.connect(('127.0.0.1', 9))",
+        "given.sendto(b'x', ('127.0.0.1', 9))",
+        "given.accept()",
+    ],
+)
+def test_there_is_no_network(code):
+    assert attempt(code, f"given = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); {FILTER}") == "EPERM"
+
+
+def test_a_socket_that_may_be_inherited_is_not(monkeypatch):
+    monkeypatch.setenv("BEAMLENS_SECRET", "secret text")
+    with socket.create_server(("127.0.0.1", 0)) as server, Sandbox() as sandbox:
+        server.set_inheritable(True)
+        sandbox.run("return 1")
+        process = Path(f"/proc/{sandbox._slot._worker.pid}")
+        links = [os.readlink(link) for link in (process / "fd").iterdir()]
+        assert [link for link in links if link.startswith("socket:")] == []
+        assert (process / "environ").read_bytes() == b""
 
 
 @filtered

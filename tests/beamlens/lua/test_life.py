@@ -474,3 +474,52 @@ def test_another_program_in_the_workers_place_is_refused(monkeypatch):
     monkeypatch.setattr(process, "find_interpreter", lambda: "/bin/echo")
     with Sandbox() as sandbox, pytest.raises(LuaError, match="did not start"):
         sandbox.run("return 1")
+
+
+TAKEN_OVER = """
+import os, sys
+sys.path += sys.argv[3:]
+import msgpack
+def send(message):
+    body = msgpack.packb(message)
+    data = len(body).to_bytes(4, "big") + body
+    while data:
+        data = data[os.write(1, data):]
+send({{"ready": 1}})
+os.read(0, 1 << 16)
+send({message})
+os.read(0, 1 << 16)
+"""
+
+
+@pytest.mark.parametrize(
+    ("message", "outcome"),
+    [
+        ("{'error': [1], 'message': 'x'}", "x"),
+        ("{'error': {}, 'message': None, 'line': 'x'}", "None"),
+        ("{'error': 'runtime', 'message': 'attempt to compare ' * 190_000}", "attempt to compare"),
+        ("{'error': 'x', 'message': [[[[]]]], 'line': True}", "[[[[]]]]"),
+        ("{'ok': msgpack.ExtType(5, b'x')}", "no JSON value"),
+        ("{'call': ['echo'], 'args': []}", "process ended"),
+        ("{'call': 'other', 'args': []}", "process ended"),
+        ("{'call': 'echo', 'args': 1}", "process ended"),
+        ("{(): 1}", "process ended"),
+        ("{}", None),
+    ],
+)
+def test_whatever_a_worker_that_was_taken_over_says_is_a_value_or_a_lua_error(monkeypatch, tmp_path, message, outcome):
+    script = tmp_path / "launch.py"
+    script.write_text(TAKEN_OVER.format(message=message))
+    monkeypatch.setattr(process, "_LAUNCH", script)
+    with Sandbox({"echo": lambda *values: list(values)}, timeout=20.0) as sandbox:
+        if outcome is None:
+            assert sandbox.run("return 1") is None
+            return
+        with pytest.raises(LuaError) as caught:
+            sandbox.run("return 1")
+        assert outcome in caught.value.message
+        assert len(caught.value.message) <= 2200
+        assert caught.value.line in (None, 1)
+        monkeypatch.undo()
+        sandbox.close()
+        assert sandbox.run("return 1") == 1

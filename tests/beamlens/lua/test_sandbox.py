@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import pickle
+import time
 from enum import IntEnum
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -116,6 +118,8 @@ def test_what_code_returns_comes_back_as_json(box, code, value):
         ("error('no')", "runtime", 1, "no"),
         ("error({code = 1})", "runtime", 1, "code"),
         ("error()", "runtime", 1, "without a message"),
+        ("error('')", "runtime", 1, "an empty message"),
+        ("\nerror('box:1:', 0)", "runtime", 2, "an empty message"),
         ("local x = echo(table.unpack({}, 1, 200))", "runtime", 1, "echo was given 200 arguments"),
         ("local t = {}\nreturn table.unpack(t, 1, 1e6)", "runtime", None, "at most 250"),
         ("\nfail()", "callback", 2, "fail: ZeroDivisionError"),
@@ -162,9 +166,39 @@ def test_globals_of_one_run_are_gone_in_the_next(box):
     assert box.run("return ('a'):upper()") == "A"
 
 
+@pytest.mark.parametrize("digits", [6, 30, 5000])
+def test_an_error_that_pretends_to_have_a_line_does_not_end_the_worker(box, digits):
+    box.run("return 1")
+    worker = box._slot._worker
+    with pytest.raises(LuaError, match="lua:99") as caught:
+        box.run(f"\nerror('lua:' .. ('9'):rep({digits}) .. ': x', 0)")
+    assert (caught.value.kind, caught.value.line) == ("runtime", 2)
+    box.run("return 1")
+    assert box._slot._worker is worker
+
+
 def test_memory_that_one_run_used_is_there_for_the_next(box):
     for _ in range(3):
         assert box.run("local t = {} for i = 1, 100000 do t[i] = i end return #t") == 100_000
+
+
+@pytest.mark.parametrize(
+    "ending", ["return #t", "return t", "error('no')", "echo(t)", "while true do t[#t + 1] = {} end"]
+)
+def test_memory_of_a_run_is_given_back_at_its_end(ending):
+    code = "local t = {} for i = 1, 100000 do t[i] = {} end "
+    with Sandbox({"echo": list}, timeout=20.0, memory_mb=16) as sandbox:
+        sandbox.run("return 1")
+        worker = sandbox._slot._worker
+        for _ in range(40):
+            try:
+                sandbox.run(code + ending)
+            except LuaError as error:
+                assert (error.kind == "memory") is ("while" in ending)
+        assert sandbox._slot._worker is worker
+        status = Path(f"/proc/{worker.pid}/status").read_text()
+    most = int(status.partition("VmHWM:")[2].split()[0]) * 1024
+    assert most < 60_000_000
 
 
 def test_results_of_callbacks_count_as_memory():
@@ -176,13 +210,60 @@ def test_results_of_callbacks_count_as_memory():
         assert sandbox.run("local n = 0 for i = 1, 60 do n = n + #rows() end return n") == 120_000
 
 
+def test_functions_are_called_so_often_and_with_so_much_at_most():
+    sizes = []
+    with Sandbox({"note": lambda value=None: sizes.append(len(value or ""))}, timeout=20.0) as sandbox:
+        sandbox.run("for i = 1, 3000 do pcall(note) end")
+        assert len(sizes) == 1000
+        with pytest.raises(LuaError, match="note: an argument cannot be passed: more than 64 KB of text") as caught:
+            sandbox.run("note(('x'):rep(64000)) note(('x'):rep(64001))")
+        assert (caught.value.kind, max(sizes), len(sizes)) == ("callback", 64000, 1001)
+
+
+def _burn(seconds):
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
+def test_functions_may_use_so_much_processor_time_of_the_host_in_one_run():
+    calls = []
+
+    def burn():
+        calls.append(1)
+        _burn(0.06)
+
+    with Sandbox({"burn": burn, "echo": lambda value: value}, timeout=20.0, callback_cpu=0.1) as sandbox:
+        with pytest.raises(LuaError) as caught:
+            sandbox.run("\nwhile true do burn() end")
+        assert (caught.value.kind, caught.value.line, len(calls)) == ("callback", 2, 2)
+        assert "burn: functions used more than 0.1 s of processor time in one run" in caught.value.message
+        swallowed = "for i = 1, 500 do pcall(burn) end return pcall(echo, 1)"
+        assert sandbox.run(swallowed)[0] is False
+        assert len(calls) == 4
+        assert sandbox.run("burn() return echo(1)") == 1
+
+
+def test_processor_time_of_failures_and_of_copying_results_counts():
+    def fail_late():
+        _burn(0.06)
+        raise ZeroDivisionError
+
+    values = {"fail_late": fail_late, "rows": lambda: [0] * 49_000}
+    with Sandbox(values, timeout=20.0, memory_mb=64, callback_cpu=0.05) as sandbox:
+        with pytest.raises(LuaError, match="processor time"):
+            sandbox.run("pcall(fail_late) fail_late()")
+        with pytest.raises(LuaError, match="processor time"):
+            sandbox.run("while true do rows() end")
+
+
 @pytest.mark.parametrize("name", ["end", "a.b", "1x", "größe", "a b", ""])
 def test_a_function_that_lua_cannot_name_is_refused_at_once(name):
     with pytest.raises(ConfigError, match="name of a Lua function"):
         Sandbox({name: fail})
 
 
-@pytest.mark.parametrize("options", [{"timeout": 0}, {"timeout": float("nan")}, {"memory_mb": 0}])
+@pytest.mark.parametrize("options", [{"timeout": 0}, {"timeout": float("nan")}, {"memory_mb": 0}, {"callback_cpu": 0}])
 def test_numbers_out_of_range_are_refused_at_once(options):
     with pytest.raises(ConfigError, match=next(iter(options))):
         Sandbox(**options)

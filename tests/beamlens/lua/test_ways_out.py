@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
+import sys
+import threading
 import time
+from pathlib import Path
 
+import psutil
 import pytest
 
 from beamlens.lua import LuaError, Sandbox
@@ -33,8 +40,15 @@ FILL = "local t = {} pcall(function() while true do t[#t + 1] = {} end end) "
 ENDS = {
     "01 attributes of a function's object": ("return echo.__globals__", "runtime"),
     "01 the bridge to Python": ("return python.as_itemgetter(echo)", "runtime"),
+    "01 the globals of the host by the bridge": ("return python.as_itemgetter(echo.__globals__)['os']", "runtime"),
+    "02 the frames of an exception": ("local _, e = pcall(fail) return e.__traceback__.tb_frame", "runtime"),
     "03 a large result while memory is short": (FILL + "local k = {} while true do k[#k + 1] = big() end", "memory"),
+    "03 a small result while memory is short": (FILL + "while true do t[#t + 1] = echo(1) end", "memory"),
     "04 large arguments while memory is short": (FILL + "while true do echo(('x'):rep(60000)) end", "memory"),
+    "04 a large result to return while memory is short": (
+        FILL + "local k = {} for i = 1, 4000 do k[i] = 'more than sixteen bytes' end return k",
+        "result|memory",
+    ),
     "05 thousands of arguments": ("return echo(table.unpack({}, 1, 100000))", "runtime"),
     "05 a great many values": ("return select('#', string.byte(('x'):rep(1e6), 1, -1))", "runtime"),
     "06 a loop that swallows its end": ("while true do pcall(function() while true do end end) end", "timeout"),
@@ -43,29 +57,66 @@ ENDS = {
     "08 a finaliser that loops": ("setmetatable({}, {__gc = function() while true do end end})", "runtime"),
     "09 a loop that a compiler would run": ("for i = 1, math.huge do end", "timeout"),
     "10 endless repetition of nothing": ("return #string.rep('', math.maxinteger, 'x')", "runtime"),
+    "10 endless repetition without a separator": ("for _ = 1, 3 do string.rep('', math.maxinteger, '') end", "ok"),
+    "10 endless repetition by a method": ("return (''):rep(math.maxinteger)", "ok"),
     "11 a pattern bomb": ("return (string.rep('a', 3000)):find(('.-'):rep(8) .. 'b')", "timeout"),
     "11 a pattern of options": ("return (string.rep('a', 32)):find(('a?'):rep(40) .. ('a'):rep(40))", "timeout"),
+    "11 a long text in a longer one": (
+        "local a = ('a'):rep(2000000) return (a .. a):find(a:sub(2) .. 'b', 1, true)",
+        "timeout|ok",
+    ),
+    "11 a pattern bomb that replaces": ("return (string.rep('a', 3000)):gsub(('.-'):rep(8) .. 'b', '')", "timeout"),
     "12 moving everything": ("table.move({}, 1, math.maxinteger - 1, 2, {})", "runtime"),
     "12 moving from the very least": ("table.move({}, math.mininteger, math.maxinteger, 2)", "runtime"),
     "12 a length that lies": ("table.insert(setmetatable({}, {__len = function() return 1e15 end}), 1)", "runtime"),
+    "12 removing by a length that lies": (
+        "table.remove(setmetatable({}, {__len = function() return 1e15 end}), 1)",
+        "runtime",
+    ),
+    "12 sorting by a length that lies": (
+        "table.sort(setmetatable({}, {__len = function() return 2^31 - 2 end}), rawequal)",
+        "runtime",
+    ),
+    "12 joining what is not there": ("return table.concat({}, '', 1, math.maxinteger)", "runtime"),
     "12 a sort that never agrees": (
         "local t = {} for i = 1, 1e5 do t[i] = i end table.sort(t, function() return true end)",
         "runtime|timeout",
     ),
     "13 functions that were removed, through a text": ("return ('').dump(function() end)", "runtime"),
+    "13 the library behind a text's index": ("return getmetatable('').__index.dump", "runtime"),
     "14 slow steps": ("local s = ('a'):rep(500000) local n = 0 while true do n = n + #s:lower() end", "timeout"),
+    "14 slow joins": ("local s, i = ('a'):rep(500000), 0 while true do i = i + 1 local t = s .. i end", "timeout"),
+    "14 slow comparisons": (
+        "local s = ('a'):rep(500000) local a, b = s .. 'a', s .. 'b' while true do local c = a < b end",
+        "timeout",
+    ),
     "15 a result that runs code": ("return setmetatable({}, {__index = function() while true do end end})", "runtime"),
+    "15 a result that runs code as text": (
+        "return setmetatable({}, {__tostring = function() while true do end end})",
+        "runtime",
+    ),
+    "15 an error that runs code as text": (
+        "error(setmetatable({}, {__tostring = function() while true do end end}))",
+        "runtime",
+    ),
     "16 bytecode": ("\x1bLua\x54\x00\x19\x93\r\n\x1a\n", "syntax"),
+    "16 bytecode by dump and load": ("return load(string.dump(function() return 1 end))()", "runtime"),
     "17 an object's own finaliser": ("return getmetatable(echo).__gc(echo)", "runtime"),
     "17 a text's metatable": ("getmetatable('').__index = nil", "runtime"),
     "18 a result in a circle": ("local t = {} t[1] = t return t", "result"),
     "18 a circle as argument": ("local t = {} t[1] = t echo(t)", "callback"),
+    "18 a circle as an error": ("local t = {} t[1] = t error(t)", "runtime"),
     "19 a class of a pattern that multiplies": (
         "return ('a'):rep(15000):find('[' .. ('b'):rep(15000) .. '90..a]-c')",
         "timeout|ok",
     ),
     "20 a balanced match over and over": ("local s = ('('):rep(65536) while true do s:find('%b()') end", "timeout"),
+    "20 one balanced match": ("return ('('):rep(65536):find('%b()')", "timeout|ok"),
     "21 memory that callbacks raise": ("local k = {} while true do k[#k + 1] = big() end", "memory"),
+    "21 memory that small callbacks raise": (
+        "local k = {} while true do k[#k + 1] = ('x'):rep(100000) .. #k echo(1) end",
+        "memory",
+    ),
     "files": ("return io.open('/etc/passwd')", "runtime"),
     "commands": ("os.execute('true')", "runtime"),
     "the environment": ("return os.getenv('PATH')", "runtime"),
@@ -85,9 +136,26 @@ ENDS = {
 }
 
 
+def host():
+    """What code could change here if it got out, other than files."""
+    children = {child.pid for child in psutil.Process().children(recursive=True)}
+    return (
+        dict(os.environ),
+        str(Path.cwd()),
+        list(sys.path),
+        sys.getrecursionlimit(),
+        signal.getsignal(signal.SIGALRM),
+        threading.active_count(),
+        len(children),
+        len(os.listdir("/proc/self/fd")),
+    )
+
+
 @pytest.mark.parametrize("name", ENDS)
 def test_a_way_out_is_closed_within_the_deadline_and_the_sandbox_lives(box, name):
     code, kinds = ENDS[name]
+    assert box.run("return 1") == 1
+    before = host()
     began = time.monotonic()
     try:
         box.run(code)
@@ -97,6 +165,39 @@ def test_a_way_out_is_closed_within_the_deadline_and_the_sandbox_lives(box, name
     assert found in kinds.split("|")
     assert time.monotonic() - began < 10  # the deadline is 1 s; a machine may be slow, but nothing hangs
     assert box.run("return 1") == 1
+    assert host() == before
+
+
+def test_03_the_other_threads_of_the_host_go_on(box):
+    ended, ticks = threading.Event(), []
+
+    def tick():
+        while not ended.wait(0.005):
+            ticks.append(1)
+
+    thread = threading.Thread(target=tick)
+    thread.start()
+    try:
+        with pytest.raises(LuaError):
+            box.run(ENDS["03 a large result while memory is short"][0])
+        with pytest.raises(LuaError):
+            box.run(ENDS["11 a pattern bomb"][0])
+    finally:
+        ended.set()
+        thread.join(20)
+    assert ticks
+
+
+def test_the_table_of_ways_out_names_each_and_tests_that_exist():
+    table = Path(__file__).with_name("WAYS_OUT.md").read_text(encoding="utf-8")
+    rows = [row.split("|") for row in re.findall(r"^\|(\s*\d+ \|.*)\|$", table, re.MULTILINE)]
+    assert [int(row[0]) for row in rows] == list(range(1, 22))
+    for number, _, tests in rows:
+        named = re.findall(r"`([^`]+)`", tests)
+        assert [name for name in named if name not in ENDS and not callable(globals().get(name))] == []
+        prefix = f"{int(number):02} "
+        assert [name for name in ENDS if name.startswith(prefix) and name not in named] == []
+        assert named
 
 
 def test_02_an_exception_is_a_text_and_no_object(box):
