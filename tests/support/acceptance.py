@@ -63,10 +63,11 @@ def _items(text: str) -> tuple[int, ...]:
 def _exists(table: Path, test: str) -> bool:
     file, _, name = test.partition("::")
     path = ROOT / file if "/" in file else table.parent / file
-    return name.startswith("test_") and path.is_file() and name in _functions(path)
+    return name.startswith("test_") and path.is_file() and name in functions_of(path)
 
 
 @cache
-def _functions(path: Path) -> frozenset[str]:
+def functions_of(path: Path) -> frozenset[str]:
+    """Names of the functions that a file defines."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return frozenset(node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))

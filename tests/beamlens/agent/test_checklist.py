@@ -1,19 +1,15 @@
 from __future__ import annotations
 
-import ast
 import re
 from pathlib import Path
 
 import pytest
 
+from tests.support.acceptance import functions_of
+
 HERE = Path(__file__).parent
 LINES = [line for line in (HERE / "CHECKLIST.md").read_text().splitlines() if line.startswith("- ")]
 NAME = re.compile(r"`(test_\w+\.py)::(test_\w+)`")
-
-
-def defined(file):
-    tree = ast.parse((HERE / file).read_text())
-    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
 def test_the_checklist_has_all_lines_of_the_seed():
@@ -25,4 +21,4 @@ def test_each_line_has_tests_that_exist_or_comes_with_sessions(line):
     names = NAME.findall(line)
     assert names or "*comes with sessions*" in line
     for file, name in names:
-        assert name in defined(file), f"{file} has no {name}"
+        assert name in functions_of(HERE / file), f"{file} has no {name}"
