@@ -8,28 +8,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from beamlens.errors import ClientConfigError
-from beamlens.llm import providers
 from beamlens.llm.anthropic import BASE_VARIABLE, KEY_VARIABLE, AnthropicAPI
 from beamlens.llm.client import LLMClient
-from beamlens.llm.composites import Fallback, RoundRobin
+from beamlens.llm.composites import Fallback
 from beamlens.llm.dispatcher import Dispatched, Dispatcher
 from beamlens.llm.offline import OfflineAnalyst
-from beamlens.llm.options import (
-    ClientSpec,
-    FallbackOptions,
-    OfflineOptions,
-    RegistrySpec,
-    RoundRobinOptions,
-)
 from beamlens.llm.provider import ProviderClient
-from beamlens.llm.validation import refused, validate
 
 if TYPE_CHECKING:
     from beamlens.telemetry import Bus
 
 FIELD = "client_registry"
-COMPOSITES = ("fallback", "round-robin")
-PROVIDERS: tuple[str, ...] = (*providers.NAMES, "offline", *COMPOSITES)
 
 _log = logging.getLogger("beamlens.llm")
 
@@ -58,12 +47,10 @@ class ClientRegistry:
             return cls({"default": _default(environ)}, "default")
         if not isinstance(config, Mapping):
             return cls({"default": _own_client(config)}, "default")
-        spec = validate(RegistrySpec, config, FIELD)
-        clients = _Builder(spec.clients, environ).build()
-        if spec.primary not in clients:
-            names = ", ".join(clients)
-            raise refused(f"{FIELD}.primary", f"no client is named {spec.primary!r}; the clients are: {names}")
-        return cls(clients, spec.primary)
+        # The schemas of all providers are of no use to a start without a configuration, and take long to import.
+        from beamlens.llm.configured import configured
+
+        return cls(*configured(config, FIELD, environ))
 
     @property
     def primary(self) -> LLMClient:
@@ -107,67 +94,6 @@ class ClientRegistry:
                 close()
             except Exception:  # noqa: BLE001 - foreign code: the next one is closed nevertheless
                 _log.exception("the client %r could not be closed", name)
-
-
-class _Builder:
-    """Makes clients, those first that others are made of."""
-
-    def __init__(self, specs: list[ClientSpec], environ: Mapping[str, str]) -> None:
-        self._environ = environ
-        self._specs: dict[str, tuple[ClientSpec, str]] = {}
-        self._made: dict[str, LLMClient] = {}
-        for index, spec in enumerate(specs):
-            field = f"{FIELD}.clients[{index}]"
-            if spec.name in self._specs:
-                raise refused(f"{field}.name", f"{spec.name!r} is used twice")
-            self._specs[spec.name] = (spec, field)
-
-    def build(self) -> dict[str, LLMClient]:
-        """All of them, in the configuration's order."""
-        return {name: self._client(name, ()) for name in self._specs}
-
-    def _client(self, name: str, above: tuple[str, ...]) -> LLMClient:
-        if name not in self._made:
-            self._made[name] = self._make(*self._specs[name], (*above, name))
-        return self._made[name]
-
-    def _make(self, spec: ClientSpec, field: str, path: tuple[str, ...]) -> LLMClient:
-        if spec.provider == "offline":
-            validate(OfflineOptions, spec.options, f"{field}.options")
-            return OfflineAnalyst()
-        if spec.provider == "fallback":
-            options = validate(FallbackOptions, spec.options, f"{field}.options")
-            members = self._members(spec, options.strategy, field, path)
-            return Fallback(spec.name, dict(zip(options.strategy, members, strict=True)), cooldown=options.cooldown)
-        if spec.provider == "round-robin":
-            turns = validate(RoundRobinOptions, spec.options, f"{field}.options").strategy
-            return RoundRobin(self._members(spec, turns, field, path))
-        if spec.provider not in providers.NAMES:
-            text = f"there is no provider {spec.provider!r}; the providers are: {', '.join(PROVIDERS)}"
-            raise refused(f"{field}.provider", text)
-        client = providers.make(spec, field, self._environ)
-        return Dispatched(client, Dispatcher(spec.name, spec.limits.limits() if spec.limits else None))
-
-    def _members(self, spec: ClientSpec, names: list[str], field: str, path: tuple[str, ...]) -> list[LLMClient]:
-        for own in ("retry_policy", "limits"):
-            if getattr(spec, own) is not None:
-                raise refused(
-                    f"{field}.{own}", f"a {spec.provider!r} has none of its own: give it to the clients it is made of"
-                )
-        for index in range(len(names)):
-            self._check_member(spec, names, index, f"{field}.options.strategy[{index}]", path)
-        return [self._client(name, path) for name in names]
-
-    def _check_member(self, spec: ClientSpec, names: list[str], index: int, field: str, path: tuple[str, ...]) -> None:
-        name = names[index]
-        if name not in self._specs:
-            raise refused(field, f"no client is named {name!r}; the clients are: {', '.join(self._specs)}")
-        if name in path:
-            raise refused(field, f"a client cannot be made of itself: {' -> '.join((*path[path.index(name) :], name))}")
-        if self._specs[name][0].provider == "offline":
-            raise refused(field, f"{name!r} is the offline analyst, which takes over by itself when all others fail")
-        if spec.provider == "fallback" and name in names[:index]:
-            raise refused(field, f"{name!r} is named twice")
 
 
 def _default(environ: Mapping[str, str]) -> LLMClient:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from beamlens.llm.registry import PROVIDERS, ClientRegistry
+from beamlens.llm.configured import PROVIDERS
+from beamlens.llm.registry import ClientRegistry
 
 PAGE = Path(__file__).parents[3] / "docs" / "providers.md"
 EXAMPLES = [

@@ -10,7 +10,8 @@ import pytest
 
 from beamlens.errors import ClientConfigError, LLMError
 from beamlens.llm.client import Message, Request
-from beamlens.llm.registry import PROVIDERS, ClientRegistry
+from beamlens.llm.configured import PROVIDERS
+from beamlens.llm.registry import ClientRegistry
 from beamlens.telemetry import Bus
 from beamlens_actors import AbortSignal
 from tests.support.chat_api import ChatServer, answer
