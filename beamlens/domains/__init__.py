@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from beamlens.domains.logger import LoggerDomain
     from beamlens.domains.runtime import RuntimeDomain
 
-_BUILT_IN = {"exception": "ExceptionDomain", "logger": "LoggerDomain", "runtime": "RuntimeDomain"}
+_BUILT_IN = {
+    "exception": "ExceptionDomain",
+    "logger": "LoggerDomain",
+    "runtime": "RuntimeDomain",
+}
 _MODULES = {cls: f"beamlens.domains.{name}" for name, cls in _BUILT_IN.items()}
 
 
