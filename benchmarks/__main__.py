@@ -1,5 +1,6 @@
-"""`python -m benchmarks [log-call] [footprint] [agent] [actors] [supervision] [--rounds N]`.
+"""`python -m benchmarks [overhead] [agent] [actors] [supervision] [--rounds N]`.
 
+`overhead:MEASURE` runs one measure of the suite, as in `overhead:log_call`.
 `python -m benchmarks actors` or `supervision` alone takes options of its own: `--help` after it lists them.
 """
 
@@ -11,10 +12,10 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from benchmarks import footprint, log_call
 from benchmarks.actors import command as peers
 from benchmarks.actors.series import Plan
 from benchmarks.agent import command as agent
+from benchmarks.overhead import command as overhead
 from benchmarks.suite import get_suite
 
 
@@ -25,8 +26,8 @@ def _peers(name: str, rounds: int) -> None:
 
 BESIDE_PEERS = ("actors", "supervision")
 SUITES: dict[str, Callable[[int], object]] = {
-    "log-call": log_call.run,
-    "footprint": footprint.run,
+    "overhead": overhead.run,
+    **{f"overhead:{name}": partial(overhead.run, names=(name,)) for name in overhead.measures()},
     "agent": agent.run,
     **{name: partial(_peers, name) for name in BESIDE_PEERS},
 }
@@ -46,7 +47,7 @@ def main() -> int:
     if options.rounds < 1:
         parser.error("--rounds must be at least 1")
     print(f"CPython {platform.python_version()}, {platform.machine()}; median (least to most)")
-    for name in options.suites or SUITES:
+    for name in options.suites or [name for name in SUITES if ":" not in name]:
         SUITES[name](options.rounds)
     return 0
 

@@ -84,7 +84,7 @@ def test_a_process_prints_one_object(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["agents"], "there is no suite 'agents'; the suites are: log-call, footprint, agent"),
+        (["agents"], "there is no suite 'agents'; the suites are: overhead"),
         (["agent", "--rounds", "0"], "--rounds must be at least 1"),
         (["agent", "--rounds", "few"], "invalid int value: 'few'"),
     ],

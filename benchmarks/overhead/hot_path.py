@@ -1,0 +1,80 @@
+"""A measure of something that the host does often: bare, with Beamlens watching, with each peer that is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from benchmarks.measure import in_turns, spread
+
+_PROGRAM = """
+import json, statistics, time
+{setup}
+{operation}
+
+def series(count={count}):
+    began = time.perf_counter_ns()
+    for number in range(count):
+        once(number)
+    return (time.perf_counter_ns() - began) / count / 1000
+
+series()
+print(json.dumps({{"us": statistics.median(series() for _ in range(5))}}), flush=True)
+{end}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One way to run the operation.
+
+    Attributes:
+        setup: Python text before the operation is defined.
+        end: Python text after the measurement.
+        needs: The module that must be importable, or the side is left out with a word.
+    """
+
+    setup: str = ""
+    end: str = ""
+    needs: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HotPath:
+    """An operation of the host, and what stands beside it.
+
+    Attributes:
+        title: What is measured, for the heading.
+        operation: Python text that defines ``once(number)``; it may use what ``setup`` of its side defines.
+        sides: The first one is what the others are compared with.
+        count: Operations in one of the five series of a process.
+        goal_us: What Beamlens may add to an operation, in microseconds.
+    """
+
+    title: str
+    operation: str
+    sides: Mapping[str, Side] = field(default_factory=dict)
+    count: int = 20_000
+    goal_us: float | None = None
+
+    def run(self, rounds: int) -> None:
+        """Measure and print; each side `rounds` times, in turns, in processes of their own."""
+        variants: dict[str, str] = {}
+        for name, side in self.sides.items():
+            if side.needs is not None and importlib.util.find_spec(side.needs) is None:
+                print(f"{self.title}: {name} is not installed, so it is left out (pip install -e '.[bench]')")
+                continue
+            variants[name] = _PROGRAM.format(setup=side.setup, operation=self.operation, count=self.count, end=side.end)
+        found = {name: [row["us"] for row in rows] for name, rows in in_turns(variants, rounds).items()}
+        bare = statistics.median(next(iter(found.values())))
+        goal = "" if self.goal_us is None else f" (goal for Beamlens: at most {self.goal_us:g} us added)"
+        print(f"{self.title}; us each, {rounds} processes a side{goal}:")
+        for name, values in found.items():
+            middle = statistics.median(values)
+            print(f"  {name:14} {spread(values):28} x{middle / bare:.2f}  added {middle - bare:+.2f} us")
+
+
+EXIT_AT_ONCE = "import os; os._exit(0)"
+"""For peers that would wait for their network at exit."""
