@@ -1,6 +1,7 @@
 """The application: starts an instance, and answers for it."""
 
-from beamlens.application.instance import Beamlens, InstanceStatus
+from beamlens.application.instance import Beamlens
+from beamlens.application.instance_status import InstanceStatus
 from beamlens.application.instances import running
 from beamlens.application.lookup import DefaultRegistry
 from beamlens.application.report import Report

@@ -2,123 +2,53 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
-import socket
 import threading
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Self
 
-from beamlens.agent import AgentCore, Budget, CompactionPolicy, Ledger, PromptLog, Services
-from beamlens.agent import AgentRegistry as Sessions
-from beamlens.application import alert_log, instances, tree
+from beamlens.agent.budget import Budget
+from beamlens.agent.compaction import CompactionPolicy
+from beamlens.application import instances, tree
+from beamlens.application.instance_status import InstanceStatus, ask_all
 from beamlens.application.lookup import AgentRegistry
-from beamlens.application.report import Report, closest
-from beamlens.application.specs import Watched, resolve, resolve_operators
-from beamlens.application.usage import Usage
+from beamlens.application.parts import Parts
+from beamlens.application.plan import Plan, refuse_unknown
+from beamlens.application.report import Report, closest, snapshots
+from beamlens.application.watchers import Watchers
 from beamlens.config import Environment
-from beamlens.coordinator import AlertInbox, CoordinatorActor, InboxStats, Insights, Verdict
-from beamlens.errors import BeamlensError, ConfigError, NotStarted
-from beamlens.findings import AgentStatus, Alert, Insight, status
-from beamlens.llm.offline import OfflineAnalyst
-from beamlens.llm.registry import ClientRegistry
+from beamlens.coordinator import CoordinatorActor
+from beamlens.errors import BeamlensError, NotStarted
+from beamlens.findings import AgentStatus, Insight
 from beamlens.operator import OperatorActor
 from beamlens.probes import hooks, logtap
-from beamlens.redact import Redactor
-from beamlens.telemetry import Bus
-from beamlens.watcher import Sensing, WatcherActor
-from beamlens_actors import ActorError, ActorRef, Registry, Shutdown, clock
+from beamlens_actors import ActorError, ActorRef, Shutdown, clock
 from beamlens_supervision import ChildSpec, SupervisionError, SupervisorRef, format_tree
 
 if TYPE_CHECKING:
+    from beamlens.agent.core import AgentCore
     from beamlens.domains import Domain
     from beamlens_actors import ExitReason
 
 logger = logging.getLogger("beamlens")
 
-_ASK = 1.0
-BACKENDS = ("threads",)
-
-
-class InstanceStatus(NamedTuple):
-    """An instance at one moment.
-
-    Attributes:
-        name: Its name.
-        running: Whether it runs.
-        model: Who analyses; ``"offline"`` for the offline analyst.
-        watchers: One `AgentStatus` each.
-        operators: One each.
-        coordinator: The coordinator's, ``None`` while it is being restarted.
-        inbox: The account of alerts: fired = delivered + merged + dropped + queued.
-        insights: Insights that are kept.
-        events_dropped: Telemetry events lost to a full queue.
-    """
-
-    name: str
-    running: bool
-    model: str
-    watchers: tuple[AgentStatus, ...]
-    operators: tuple[AgentStatus, ...]
-    coordinator: AgentStatus | None
-    inbox: InboxStats
-    insights: int
-    events_dropped: int
-
-
-@dataclass(slots=True)
-class _Plan:
-    """What was checked before anything is started."""
-
-    watched: list[Watched]
-    operators: tuple[str, ...]
-    clients: ClientRegistry
-    redactor: Redactor
-    budget: Budget | None
-    compaction: CompactionPolicy
-
 
 class Beamlens:
     """A running instance. Made by `start`, ended by `stop` or by leaving its ``with`` block."""
 
-    def __init__(self, name: str, plan: _Plan, llm_timeout: float) -> None:
+    def __init__(self, plan: Plan) -> None:
         """Not for users: `start` checks what this takes."""
-        self.name = name
+        self.name = plan.name
         self._plan = plan
         self._stopped = threading.Event()
         self._stopped.set()
         self._began = clock.monotonic()
         self._ended = self._began
         self._root: SupervisorRef | None = None
-        self._agents = Registry()
-        self._bus = Bus(name)
-        self._usage = Usage()
-        self._prompts = PromptLog()
-        self._insights = Insights()
-        self._inbox = AlertInbox(on_change=self._alert_changed)
-        self._watched: dict[str, Watched] = {one.name: one for one in plan.watched}
-        self._sensing: dict[str, Sensing] = {}
+        self._parts = Parts.make(plan)
+        self._watchers = Watchers(plan.watched, self._parts, plan.clients)
         self._lock = threading.RLock()
-        offline = OfflineAnalyst()
-        primary = plan.clients.primary
-        self._services = Services(
-            instance=name,
-            node=socket.gethostname(),
-            bus=self._bus,
-            loop_tasks=lambda: tree.tasks(self._agents, "loop"),
-            tool_tasks=lambda: tree.tasks(self._agents, "tool"),
-            client=offline if primary.model == offline.model else primary,
-            offline=offline,
-            redactor=plan.redactor,
-            prompts=self._prompts,
-            llm_timeout=llm_timeout,
-            budget=None if plan.budget is None else Ledger(plan.budget, self._budget_exhausted),
-            compaction=plan.compaction,
-        )
-        self._core = AgentCore(self._services, Sessions(), self._agents)
-        self._bus.listen(alert_log.listen)
-        self._bus.listen(self._usage.listen)
-        plan.clients.report_to(self._bus)
 
     # -- life ------------------------------------------------------------------------------------------------
 
@@ -165,31 +95,23 @@ class Beamlens:
             AlreadyStarted: An instance of that name runs; carries it.
             BeamlensError: A part did not start; names it.
         """
-        if unknown:
-            names = (
-                "watchers, operators, client_registry, backend, name, budget, redact, llm_timeout, "
-                "compaction_max_tokens, compaction_keep_last"
-            )
-            first = next(iter(unknown))
-            raise ConfigError(f"there is no argument {first!r}; the arguments are: {names}", field=first)
-        _check(name, backend, llm_timeout)
+        refuse_unknown(unknown, _arguments(cls.start))
         environment = Environment.read()
-        entries = list(watchers) if not isinstance(watchers, str) and isinstance(watchers, Iterable) else watchers
-        plan = _Plan(
-            watched=resolve(entries or environment.watchers),
-            operators=resolve_operators(operators),
-            clients=ClientRegistry.build(client_registry),
-            redactor=Redactor(redact),
-            budget=_budget(budget, environment),
+        plan = Plan.check(
+            environment,
+            watchers=watchers,
+            operators=operators,
+            client_registry=client_registry,
+            backend=backend,
+            name=name,
+            budget=budget,
+            redact=redact,
+            llm_timeout=llm_timeout,
             compaction=CompactionPolicy(compaction_max_tokens, compaction_keep_last),
         )
-        for index, one in enumerate(plan.watched):
-            if one.client is not None and one.client not in plan.clients.names:
-                text = f"watchers[{index}].client: no client is named {one.client!r}; the clients are: "
-                raise ConfigError(text + ", ".join(plan.clients.names), field=f"watchers[{index}].client")
-        instance = cls(name, plan, llm_timeout)
+        instance = cls(plan)
         if not environment.disabled:
-            instances.add(name, instance)
+            instances.add(plan.name, instance)
             instance._start()
         return instance
 
@@ -204,29 +126,9 @@ class Beamlens:
         return ChildSpec(options.get("name", "beamlens"), start, type="supervisor", shutdown=5.0)
 
     def _start(self) -> None:
-        self._bus.start()
-        on_event = tree.events_to(self._bus)
-        specs = [
-            tree.task_supervisor(self._agents, on_event),
-            tree.registry_child(self._agents),
-            *(spec for one in self._watched.values() for spec in one.domain.children()),
-            *tree.agent_children(self._core.registry, self._agents, on_event),
-            CoordinatorActor.child_spec(
-                self._services,
-                self._inbox,
-                self._insights,
-                registry=self._agents,
-                quiet_sensors=self._quiet_sensors,
-            ),
-            tree.watcher_supervisor(self._watcher_specs, self._agents, on_event),
-            tree.operator_supervisor(
-                [
-                    OperatorActor.child_spec(self._services, name, registry=self._agents)
-                    for name in self._plan.operators
-                ],
-                on_event,
-            ),
-        ]
+        self._parts.bus.start()
+        on_event = tree.events_to(self._parts.bus)
+        specs = self._children(on_event)
         self._stopped.clear()
         try:
             self._root = tree.start_root(specs, on_event)
@@ -236,7 +138,28 @@ class Beamlens:
                 raise BeamlensError(f"Beamlens could not start: {error}") from error
             raise
         self._root.add_exit_callback(self._root_ended)
-        self._bus.emit("instance.started", self.name, watchers=list(self._watched), model=self.model)
+        self._parts.bus.emit("instance.started", self.name, watchers=self._watchers.names, model=self.model)
+
+    def _children(self, on_event: tree.OnEvent) -> list[ChildSpec]:
+        parts = self._parts
+        operators = [
+            OperatorActor.child_spec(parts.services, name, registry=parts.agents) for name in self._plan.operators
+        ]
+        return [
+            tree.task_supervisor(parts.agents, on_event),
+            tree.registry_child(parts.agents),
+            *self._watchers.stores(),
+            *tree.agent_children(parts.core.registry, parts.agents, on_event),
+            CoordinatorActor.child_spec(
+                parts.services,
+                parts.inbox,
+                parts.insights,
+                registry=parts.agents,
+                quiet_sensors=self._watchers.quiet_sensors,
+            ),
+            tree.watcher_supervisor(self._watchers.specs, parts.agents, on_event),
+            tree.operator_supervisor(operators, on_event),
+        ]
 
     def stop(self, timeout: float = 5.0) -> bool:
         """Stop watching, put every hook back, end every thread that can be ended. Again: does nothing.
@@ -282,19 +205,15 @@ class Beamlens:
                 return
             self._stopped.set()
         self._ended = clock.monotonic()
-        self._bus.emit("instance.stopped", self.name, {"duration": self._ended - self._began})
+        self._parts.bus.emit("instance.stopped", self.name, {"duration": self._ended - self._began})
         self._clean_up()
 
     def _clean_up(self) -> None:
         self._stopped.set()
-        for one in list(self._watched.values()):
-            try:
-                one.domain.close()
-            except Exception:
-                logger.exception("domain %s could not be closed", one.name)
-        self._core.stop()
+        self._watchers.close()
+        self._parts.core.stop()
         self._plan.clients.close()
-        self._bus.close(0.3)
+        self._parts.bus.close(0.3)
         instances.remove(self.name, self)
 
     def forget(self) -> None:
@@ -302,29 +221,12 @@ class Beamlens:
         self._stopped = threading.Event()
         self._stopped.set()
         self._lock = threading.RLock()
-        self._bus.forget()
+        self._watchers.forget_lock()
+        self._parts.bus.forget()
         logtap.after_fork()
         hooks.after_fork()
 
     # -- watchers --------------------------------------------------------------------------------------------
-
-    def _watcher_specs(self) -> list[ChildSpec]:
-        return [self._watcher_spec(one) for one in list(self._watched.values())]
-
-    def _watcher_spec(self, one: Watched) -> ChildSpec:
-        def publish(alert: Alert) -> Verdict:
-            return self._inbox.offer(alert, one.cooldown)
-
-        client = None if one.client is None else self._plan.clients.client(one.client)
-        return WatcherActor.child_spec(
-            self._services,
-            one.domain,
-            publish,
-            registry=self._agents,
-            name=one.name,
-            client=client,
-            on_sensing=self._sensing.__setitem__,
-        )
 
     def start_watcher(self, entry: Any) -> None:
         """Watch one thing more; see `start` for what an entry may be.
@@ -333,25 +235,7 @@ class Beamlens:
             ConfigError: The entry is wrong, or the name is taken.
             NotStarted: The instance does not run.
         """
-        (one,) = resolve([entry])
-        with self._lock:
-            if one.name in self._watched:
-                raise ConfigError(f"a watcher named {one.name!r} runs already", field="name")
-            root, supervisor = self._running_root(), self._agents.lookup(("supervisor", "watchers"))
-            started: list[ChildSpec] = []
-            try:
-                for spec in one.domain.children():
-                    root.start_child(spec)
-                    started.append(spec)
-                if supervisor is None:
-                    text = "the watchers are being restarted; try again"
-                    raise BeamlensError(text)  # noqa: TRY301 - cleaned up like any other failure
-                supervisor.start_child(self._watcher_spec(one))  # type: ignore[attr-defined]
-            except BaseException:
-                self._remove_children(root, started)
-                one.domain.close()
-                raise
-            self._watched[one.name] = one
+        self._watchers.start(entry, self._running_root())
 
     def stop_watcher(self, name: str) -> None:
         """Stop a watcher and its domain's stores.
@@ -360,70 +244,34 @@ class Beamlens:
             ConfigError: There is none of that name; lists those that run.
             NotStarted: The instance does not run.
         """
-        with self._lock:
-            root = self._running_root()
-            one = self._watched.pop(name, None)
-            if one is None:
-                raise ConfigError(f"no watcher is named {name!r}; running: {', '.join(self._watched) or 'none'}")
-            ref, supervisor = self._agents.lookup(("watcher", name)), self._agents.lookup(("supervisor", "watchers"))
-            if ref is not None and supervisor is not None:
-                supervisor.terminate_child(ref)  # type: ignore[attr-defined]
-            self._sensing.pop(name, None)
-            self._remove_children(root, one.domain.children())
-            one.domain.close()
-
-    @staticmethod
-    def _remove_children(root: SupervisorRef, specs: Iterable[ChildSpec]) -> None:
-        for spec in specs:
-            try:
-                root.terminate_child(spec.id)
-                root.delete_child(spec.id)
-            except SupervisionError:
-                continue
+        self._watchers.stop(name, self._running_root())
 
     def _running_root(self) -> SupervisorRef:
         if self._root is None or self._stopped.is_set():
             raise NotStarted(f"the Beamlens instance {self.name!r} does not run")
         return self._root
 
-    def _alert_changed(self, verdict: Verdict, alert: Alert) -> None:
-        if verdict is Verdict.DELIVERED:
-            self._bus.emit("watcher.alert_fired", alert.watcher, alert=alert)
-        elif verdict is Verdict.MERGED:
-            self._bus.emit("watcher.alert_merged", alert.watcher, {"count": alert.count}, alert=alert)
-        else:
-            self._bus.emit("watcher.alert_dropped", alert.watcher, alert=alert, reason=verdict.value)
-
-    def _budget_exhausted(self, limit: str, spent: float, bound: float) -> None:
-        logger.warning(
-            "the budget is spent: %s is %g, and %g were used; the offline analyst takes over", limit, bound, spent
-        )
-        self._bus.emit("budget.exhausted", "budget", {"spent": spent, "bound": bound}, limit=limit)
-
-    def _quiet_sensors(self) -> list[str]:
-        return [f"{name}.{sensor}" for name, sensing in list(self._sensing.items()) for sensor in sensing.quiet()]
-
     # -- questions -------------------------------------------------------------------------------------------
 
     @property
     def registry(self) -> AgentRegistry:
         """Finds its agents by name."""
-        return AgentRegistry(self._agents)
+        return AgentRegistry(self._parts.agents)
 
     @property
     def agent_core(self) -> AgentCore:
         """What agents of your own run on: ``Agent.start(..., core=lens.agent_core)`` shares budget and telemetry."""
-        return self._core
+        return self._parts.core
 
     @property
     def coordinator(self) -> ActorRef[Any] | None:
         """The Coordinator's ref; ``None`` while it is being restarted."""
-        return self._agents.lookup(("coordinator", "coordinator"))
+        return self._parts.agents.lookup(("coordinator", "coordinator"))
 
     @property
     def model(self) -> str:
         """Who analyses; ``"offline"`` for the offline analyst."""
-        return self._services.client.model
+        return self._parts.services.client.model
 
     def domain(self, name: str) -> Domain:
         """The live domain of a watcher.
@@ -431,9 +279,7 @@ class Beamlens:
         Raises:
             ConfigError: No watcher has that name; lists those that run.
         """
-        if name not in self._watched:
-            raise ConfigError(f"no watcher is named {name!r}; running: {', '.join(self._watched) or 'none'}")
-        return self._watched[name].domain
+        return self._watchers.domain(name)
 
     def status(self) -> InstanceStatus:
         """How the instance and its agents are; at once, also while models are asked."""
@@ -441,41 +287,25 @@ class Beamlens:
             name=self.name,
             running=self.running,
             model=self.model,
-            watchers=self._ask_all("watcher", self._watched),
-            operators=self._ask_all("operator", self._plan.operators),
-            coordinator=next(iter(self._ask_all("coordinator", ["coordinator"])), None),
-            inbox=self._inbox.counts(),
-            insights=len(self._insights.all()),
-            events_dropped=self._bus.dropped,
+            watchers=ask_all(self._parts.agents, "watcher", self._watchers.names),
+            operators=ask_all(self._parts.agents, "operator", self._plan.operators),
+            coordinator=next(iter(ask_all(self._parts.agents, "coordinator", ["coordinator"])), None),
+            inbox=self._parts.inbox.counts(),
+            insights=len(self._parts.insights.all()),
+            events_dropped=self._parts.bus.dropped,
         )
 
     def list_watchers(self) -> list[AgentStatus]:
         """Status of each watcher."""
-        return list(self._ask_all("watcher", self._watched))
+        return list(ask_all(self._parts.agents, "watcher", self._watchers.names))
 
     def list_operators(self) -> list[AgentStatus]:
         """Status of each operator."""
-        return list(self._ask_all("operator", self._plan.operators))
-
-    def _ask_all(self, kind: str, names: Iterable[str]) -> tuple[AgentStatus, ...]:
-        refs = [ref for name in list(names) if (ref := self._agents.lookup((kind, name))) is not None]
-        futures = []
-        for ref in refs:
-            try:
-                futures.append(ref.ask(status, block=False, timeout=_ASK))
-            except ActorError:  # ended a moment ago
-                continue
-        answers = []
-        for future in futures:
-            try:
-                answers.append(future.get(timeout=_ASK))
-            except Exception:  # noqa: BLE001, S112 - it ended, or is too busy: the others still count
-                continue
-        return tuple(answers)
+        return list(ask_all(self._parts.agents, "operator", self._plan.operators))
 
     def insights(self) -> list[Insight]:
         """The last insights, oldest first."""
-        return self._insights.all()
+        return self._parts.insights.all()
 
     def tree(self) -> str:
         """The running supervision tree as text; empty when stopped."""
@@ -483,24 +313,17 @@ class Beamlens:
 
     def report(self) -> Report:
         """What was looked at, what was found, what is closest to a limit. Works after `stop` too."""
-        watched = list(self._watched.values())
-        snapshots: dict[str, dict[str, Any]] = {}
-        for one in watched:
-            try:
-                snapshots[one.name] = one.domain.snapshot()
-            except Exception as error:  # noqa: BLE001 - a domain is foreign code
-                snapshots[one.name] = {"_unavailable": {"snapshot": type(error).__name__}}
-        looks = sum(one.runs for one in self.list_watchers()) if self.running else 0
-        active = [f"{name}.{s.name}" for name, sensing in list(self._sensing.items()) for s in sensing.active()]
+        domains = {one.name: one.domain for one in self._watchers}
+        taken = snapshots(domains)
         return Report(
             seconds=(clock.monotonic() if self.running else self._ended) - self._began,
-            watched=tuple(one.name for one in watched),
-            looks=looks,
-            active_sensors=tuple(active),
-            open_alerts=tuple(self._inbox.open_alerts()),
-            insights=tuple(self._insights.all()),
-            closest=closest(snapshots, [(one.name, one.domain) for one in watched]),
-            snapshots=snapshots,
+            watched=tuple(self._watchers.names),
+            looks=sum(one.runs for one in self.list_watchers()) if self.running else 0,
+            active_sensors=self._watchers.active_sensors(),
+            open_alerts=tuple(self._parts.inbox.open_alerts()),
+            insights=tuple(self._parts.insights.all()),
+            closest=closest(taken, domains),
+            snapshots=taken,
             model=self.model,
         )
 
@@ -509,36 +332,22 @@ class Beamlens:
 
         ``budget`` is what was spent of each limit within its window; it is empty without a budget.
         """
-        ledger = self._services.budget
-        return {**self._usage.summary(), "budget": {} if ledger is None else ledger.spent()}
+        ledger = self._parts.services.budget
+        return {**self._parts.usage.summary(), "budget": {} if ledger is None else ledger.spent()}
 
     def prompts(self, last: int = 10) -> list[dict[str, Any]]:
         """The last requests that left the process, as sent, after redaction; newest last."""
-        return self._prompts.last(last)
+        return self._parts.prompts.last(last)
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Wait until what has happened was delivered to the receivers; False when `timeout` seconds passed first."""
-        return self._bus.flush(timeout)
+        return self._parts.bus.flush(timeout)
 
     def __repr__(self) -> str:
         state = "running" if self.running else "stopped"
-        return f"<Beamlens {self.name!r} {state}, watching {', '.join(self._watched) or 'nothing'}>"
+        return f"<Beamlens {self.name!r} {state}, watching {', '.join(self._watchers.names) or 'nothing'}>"
 
 
-def _check(name: object, backend: object, llm_timeout: object) -> None:
-    if not isinstance(name, str) or not name:
-        raise ConfigError(f"name must be a text that is not empty, not {name!r}", field="name")
-    if backend not in BACKENDS:
-        raise ConfigError(
-            f"backend {backend!r} does not exist; the choices are: {', '.join(BACKENDS)}", field="backend"
-        )
-    if not isinstance(llm_timeout, (int, float)) or isinstance(llm_timeout, bool) or not llm_timeout > 0:
-        raise ConfigError(f"llm_timeout must be seconds above 0, not {llm_timeout!r}", field="llm_timeout")
-
-
-def _budget(given: object, environment: Environment) -> Budget | None:
-    if given is not None and not isinstance(given, Budget):
-        raise ConfigError(f"budget must be a Budget or None, not {given!r}", field="budget")
-    if given is None and environment.budget_usd_per_day is not None:
-        return Budget(usd_per_day=environment.budget_usd_per_day)
-    return given
+def _arguments(start: Callable[..., object]) -> list[str]:
+    parameters = inspect.signature(start).parameters.values()
+    return [each.name for each in parameters if each.kind is not each.VAR_KEYWORD]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -96,10 +96,21 @@ class Report:
         return "\n".join(lines)
 
 
-def closest(snapshots: Mapping[str, Mapping[str, Any]], domains: Iterable[tuple[str, Domain]]) -> tuple[Closest, ...]:
+def snapshots(domains: Mapping[str, Domain]) -> dict[str, dict[str, Any]]:
+    """What each domain's numbers are now; a domain that raises says so instead."""
+    taken: dict[str, dict[str, Any]] = {}
+    for name, domain in domains.items():
+        try:
+            taken[name] = domain.snapshot()
+        except Exception as error:  # noqa: BLE001 - a domain is foreign code
+            taken[name] = {"_unavailable": {"snapshot": type(error).__name__}}
+    return taken
+
+
+def closest(snapshots: Mapping[str, Mapping[str, Any]], domains: Mapping[str, Domain]) -> tuple[Closest, ...]:
     """The metrics with an upper bound, the nearest to it first."""
     found = []
-    for name, domain in domains:
+    for name, domain in domains.items():
         for metric in domain.metrics:
             bound = metric.high if metric.high is not None else metric.critical
             value = snapshots.get(name, {}).get(metric.name)

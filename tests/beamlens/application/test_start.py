@@ -51,7 +51,7 @@ def test_receivers_connected_to_blinker_hear_alerts_and_insights():
     blinker.signal("beamlens.coordinator.insight_produced").connect(on_insight)
     with Beamlens.start() as lens:
         fired = alert()
-        assert lens._inbox.offer(fired) is Verdict.DELIVERED
+        assert lens._parts.inbox.offer(fired) is Verdict.DELIVERED
         assert arrived.wait(20)
     assert found == [
         ("alert", "runtime", "seen", "beamlens"),
@@ -119,7 +119,7 @@ def test_a_name_that_runs_already_is_refused_and_carries_the_instance():
 
 def test_two_instances_hear_their_own_events_only():
     with Beamlens.start(name="a") as first, Beamlens.start(name="b") as second:
-        first._inbox.offer(alert())
+        first._parts.inbox.offer(alert())
         assert first.status().inbox.fired == 1
         assert second.status().inbox.fired == 0
         assert registry.lookup("runtime") is first.registry.lookup("runtime")
@@ -202,7 +202,7 @@ def test_the_watcher_supervisor_that_crashes_comes_back_with_its_watchers():
     with Beamlens.start(watchers=["runtime", "logger"]) as lens:
         for _ in range(2):
             assert arrived.acquire(timeout=10)
-        lens._agents.lookup(("supervisor", "watchers")).kill()
+        lens._parts.agents.lookup(("supervisor", "watchers")).kill()
         for _ in range(2):
             assert arrived.acquire(timeout=10)
         assert {one.name for one in lens.list_watchers()} == {"runtime", "logger"}
@@ -217,7 +217,7 @@ def test_the_registry_survives_its_own_restart():
 
 def test_an_alert_is_a_log_record_on_the_loggers_of_its_own(caplog):
     with Beamlens.start() as lens:
-        lens._inbox.offer(alert(severity="critical"))
+        lens._parts.inbox.offer(alert(severity="critical"))
         lens.flush()
     (record,) = [one for one in caplog.records if one.name == "beamlens.alerts"]
     assert (record.levelname, record.alert.anomaly_type) == ("ERROR", "memory")

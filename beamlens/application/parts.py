@@ -1,0 +1,99 @@
+"""What an instance is made of: the parts that outlive any crash in its tree."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+from beamlens.agent.budget import Budget, Ledger
+from beamlens.agent.core import AgentCore
+from beamlens.agent.prompts import PromptLog
+from beamlens.agent.registry import AgentRegistry as Sessions
+from beamlens.agent.services import Services
+from beamlens.application import alert_log, tree
+from beamlens.application.plan import Plan
+from beamlens.application.usage import Usage
+from beamlens.coordinator import AlertInbox, Insights, Verdict
+from beamlens.findings import Alert
+from beamlens.llm.offline import OfflineAnalyst
+from beamlens.telemetry import Bus
+from beamlens_actors import Registry
+
+logger = logging.getLogger("beamlens")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts, wired to one another; nothing of it runs yet.
+
+    Attributes:
+        agents: Finds actors by ``(kind, name)``; its entries survive the restart of the actor around it.
+        bus: Delivers events.
+        usage: Counts what models cost.
+        prompts: What was sent to them.
+        insights: What alerts meant.
+        inbox: The Coordinator's alerts; outlives it.
+        services: All of it, as agents see it.
+        core: What users' agents run on.
+    """
+
+    agents: Registry
+    bus: Bus
+    usage: Usage
+    prompts: PromptLog
+    insights: Insights
+    inbox: AlertInbox
+    services: Services
+    core: AgentCore
+
+    @classmethod
+    def make(cls, plan: Plan) -> Self:
+        """Make them as planned."""
+        agents, bus, usage, prompts = Registry(), Bus(plan.name), Usage(), PromptLog()
+        offline = OfflineAnalyst()
+        primary = plan.clients.primary
+        services = Services(
+            instance=plan.name,
+            node=socket.gethostname(),
+            bus=bus,
+            loop_tasks=lambda: tree.tasks(agents, "loop"),
+            tool_tasks=lambda: tree.tasks(agents, "tool"),
+            client=offline if primary.model == offline.model else primary,
+            offline=offline,
+            redactor=plan.redactor,
+            prompts=prompts,
+            llm_timeout=plan.llm_timeout,
+            budget=_ledger(plan.budget, bus),
+            compaction=plan.compaction,
+        )
+        bus.listen(alert_log.listen)
+        bus.listen(usage.listen)
+        plan.clients.report_to(bus)
+        inbox = AlertInbox(on_change=_alert_events(bus))
+        return cls(agents, bus, usage, prompts, Insights(), inbox, services, AgentCore(services, Sessions(), agents))
+
+
+def _ledger(budget: Budget | None, bus: Bus) -> Ledger | None:
+    def exhausted(limit: str, spent: float, bound: float) -> None:
+        text = "the budget is spent: %s is %g, and %g were used; the offline analyst takes over"
+        logger.warning(text, limit, bound, spent)
+        bus.emit("budget.exhausted", "budget", {"spent": spent, "bound": bound}, limit=limit)
+
+    return None if budget is None else Ledger(budget, exhausted)
+
+
+def _alert_events(bus: Bus) -> Callable[[Verdict, Alert], None]:
+    """Turns what becomes of alerts into events."""
+
+    def changed(verdict: Verdict, alert: Alert) -> None:
+        if verdict is Verdict.DELIVERED:
+            bus.emit("watcher.alert_fired", alert.watcher, alert=alert)
+        elif verdict is Verdict.MERGED:
+            bus.emit("watcher.alert_merged", alert.watcher, {"count": alert.count}, alert=alert)
+        else:
+            bus.emit("watcher.alert_dropped", alert.watcher, alert=alert, reason=verdict.value)
+
+    return changed

@@ -1,0 +1,118 @@
+"""What an instance is to be: checked whole before anything is started."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from beamlens.agent.budget import Budget
+from beamlens.agent.compaction import CompactionPolicy
+from beamlens.application.specs import Watched, resolve, resolve_operators
+from beamlens.config import Environment
+from beamlens.errors import ConfigError
+from beamlens.llm.registry import ClientRegistry
+from beamlens.redact import Redactor
+
+BACKENDS = ("threads",)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What was checked.
+
+    Attributes:
+        name: The instance's name.
+        watched: What is watched from the start.
+        operators: Names of the domains that can be asked.
+        clients: Who analyses.
+        redactor: What must not leave the process.
+        budget: What models may cost.
+        llm_timeout: Seconds for one model call.
+        compaction: When a conversation is shortened.
+    """
+
+    name: str
+    watched: tuple[Watched, ...]
+    operators: tuple[str, ...]
+    clients: ClientRegistry
+    redactor: Redactor
+    budget: Budget | None
+    llm_timeout: float
+    compaction: CompactionPolicy
+
+    @classmethod
+    def check(
+        cls,
+        environment: Environment,
+        *,
+        watchers: Iterable[Any],
+        operators: Iterable[str] | None,
+        client_registry: Any,
+        backend: object,
+        name: object,
+        budget: object,
+        redact: Iterable[str],
+        llm_timeout: object,
+        compaction: CompactionPolicy,
+    ) -> Self:
+        """Check the arguments of `Beamlens.start`, and what the environment says where they say nothing.
+
+        Raises:
+            ConfigError: A value is wrong; names the field and the choices.
+        """
+        checked_name = _name(name)
+        if backend not in BACKENDS:
+            text = f"backend {backend!r} does not exist; the choices are: {', '.join(BACKENDS)}"
+            raise ConfigError(text, field="backend")
+        seconds = _seconds("llm_timeout", llm_timeout)
+        entries = list(watchers) if not isinstance(watchers, str) and isinstance(watchers, Iterable) else watchers
+        plan = cls(
+            name=checked_name,
+            watched=tuple(resolve(entries or environment.watchers)),
+            operators=resolve_operators(operators),
+            clients=ClientRegistry.build(client_registry),
+            redactor=Redactor(redact),
+            budget=_budget(budget, environment),
+            llm_timeout=seconds,
+            compaction=compaction,
+        )
+        plan._check_clients()
+        return plan
+
+    def _check_clients(self) -> None:
+        for index, one in enumerate(self.watched):
+            if one.client is not None and one.client not in self.clients.names:
+                text = f"watchers[{index}].client: no client is named {one.client!r}; the clients are: "
+                raise ConfigError(text + ", ".join(self.clients.names), field=f"watchers[{index}].client")
+
+
+def refuse_unknown(given: Mapping[str, object], arguments: Iterable[str]) -> None:
+    """Refuse arguments that do not exist.
+
+    Raises:
+        ConfigError: There is one; lists those that exist.
+    """
+    if given:
+        first = next(iter(given))
+        raise ConfigError(f"there is no argument {first!r}; the arguments are: {', '.join(arguments)}", field=first)
+
+
+def _name(name: object) -> str:
+    if not isinstance(name, str) or not name:
+        raise ConfigError(f"name must be a text that is not empty, not {name!r}", field="name")
+    return name
+
+
+def _seconds(field: str, value: object) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
+        raise ConfigError(f"{field} must be seconds above 0, not {value!r}", field=field)
+    return value
+
+
+def _budget(given: object, environment: Environment) -> Budget | None:
+    if given is not None and not isinstance(given, Budget):
+        raise ConfigError(f"budget must be a Budget or None, not {given!r}", field="budget")
+    if given is None and environment.budget_usd_per_day is not None:
+        return Budget(usd_per_day=environment.budget_usd_per_day)
+    return given
