@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from beamlens.evidence import CauseKind, Evidence, Place, Strength
 from beamlens.probes.exceptions import ExceptionText
@@ -22,11 +23,13 @@ class Failure:
         text: Its message.
         place: Where it was raised, else where it was logged.
         exception: What was raised, if anything.
+        route: Route of the request that it happened in, ``""`` without one.
     """
 
     text: str
     place: Place | None
     exception: ExceptionText | None
+    route: str = ""
 
     @property
     def kind(self) -> str:
@@ -71,9 +74,10 @@ def _judge(group: list[Failure], share: float, total: int, seconds: float, what:
     kinds = ", ".join(f"{kind} ({count})" for kind, count in Counter(failure.kind for failure in group).most_common(3))
     message = newest.exception.message if newest.exception is not None else newest.text
     where = newest.place or "an unknown line"
+    route = _route(group)
     text = (
         f"{len(group)} of {total} {what} in the last {seconds:.0f} s come from {where}: {kinds}; "
-        f"the latest: {message[:200]}"
+        f"{route.text if route else ''}the latest: {message[:200]}"
     )
     clear = share >= _MAJORITY and len(group) >= _FEWEST and newest.place is not None
     if dependency >= _MAJORITY:
@@ -88,5 +92,22 @@ def _judge(group: list[Failure], share: float, total: int, seconds: float, what:
         cause=cause,
         strength=strength,
         place=newest.place,
-        data={"count": len(group), "total": total, "seconds": seconds, "share": round(share, 3)},
+        data={"count": len(group), "total": total, "seconds": seconds, "share": round(share, 3)}
+        | ({"route": route.name, "route_share": round(route.share, 3)} if route else {}),
     )
+
+
+class _Route(NamedTuple):
+    name: str
+    share: float
+
+    @property
+    def text(self) -> str:
+        return f"{100 * self.share:.0f} % of them in {self.name}; "
+
+
+def _route(group: Sequence[Failure]) -> _Route | None:
+    """The request that most of them happened in, if it is a majority."""
+    name, count = Counter(failure.route for failure in group).most_common(1)[0]
+    share = count / len(group)
+    return _Route(name, share) if name and share >= _MAJORITY else None

@@ -1,4 +1,4 @@
-"""Exceptions that nobody caught: the hooks of the interpreter, chained and put back."""
+"""Exceptions that nobody caught: the hooks of the interpreter, chained and put back; and those a framework caught."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import ModuleType, TracebackType
 from typing import Any, Literal
 
-Origin = Literal["uncaught", "unraisable"]
+Origin = Literal["uncaught", "unraisable", "handled"]
 Sink = Callable[[Origin, BaseException, str], object]
 
 _HOOKS: tuple[tuple[ModuleType, str], ...] = (
@@ -31,7 +31,7 @@ _replaced: tuple[Callable[..., Any], ...] = ()
 
 
 def add(sink: Sink) -> None:
-    """Have uncaught and unraisable exceptions handed to a sink: origin, exception, thread's name.
+    """Have uncaught, unraisable and `handled` exceptions handed to a sink: origin, exception, thread's name.
 
     Called on the host's threads; the sink must be quick, take no lock and keep text only. What it raises is swallowed.
     ``SystemExit``, and a ``KeyboardInterrupt`` that ends the program, are somebody's wish and no failure.
@@ -42,6 +42,12 @@ def add(sink: Sink) -> None:
             _sinks = (*_sinks, sink)
         if not _installed:
             _install()
+
+
+def handled(error: BaseException) -> None:
+    """Tell of an exception that a framework caught: for its door. Costs nothing while nobody listens."""
+    if _installed:
+        _tell(_installed[0], "handled", error, None)
 
 
 def remove(sink: Sink) -> None:

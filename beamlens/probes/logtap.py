@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
+from beamlens.probes import request_context
 from beamlens.probes.exceptions import ExceptionText, describe
 
 _MOST_TEXT = 2048
@@ -34,6 +35,8 @@ class LogText(NamedTuple):
         line: Line of the call.
         function: Function of the call.
         exception: What was logged with it, if anything.
+        route: Route of the request that it belongs to, such as ``POST /orders``; ``""`` without one.
+        trace_id: Trace id of that request.
     """
 
     created: float
@@ -44,10 +47,12 @@ class LogText(NamedTuple):
     line: int
     function: str
     exception: ExceptionText | None
+    route: str = ""
+    trace_id: str = ""
 
 
-LogFields = tuple[float, int, str, str, str, int, str, ExceptionText | None]
-"""The fields of a `LogText`, as a plain tuple: making one costs a third. ``LogText._make(fields)`` names them."""
+LogFields = tuple[float, int, str, str, str, int, str, ExceptionText | None, str, str]
+"""The fields of a `LogText`, as a plain tuple: making one costs a third. ``LogText(*fields)`` names them."""
 
 Sink = Callable[[LogFields, BaseException | None], object]
 CallHandlers = Callable[[logging.Logger, logging.LogRecord], None]
@@ -128,7 +133,7 @@ def _take_out() -> None:
 
 
 def _make_tap(original: CallHandlers) -> CallHandlers:  # noqa: C901
-    busy, failed, plain_record = _busy, _lost, logging.LogRecord
+    busy, failed, plain_record, request_of = _busy, _lost, logging.LogRecord, request_context.VARIABLE.get
 
     def call_handlers(self: logging.Logger, record: logging.LogRecord) -> None:  # noqa: C901, PLR0912
         # One function, since each call costs: this runs at every log call of the host. When the interpreter ends,
@@ -160,6 +165,11 @@ def _make_tap(original: CallHandlers) -> CallHandlers:  # noqa: C901
                                 text = _text_of(record, failure)
                             finally:
                                 busy.now = False
+                        request = request_of()
+                        if request is None or request.over:
+                            route = trace_id = ""
+                        else:
+                            route, trace_id = request.route, request.trace_id
                         fields = (
                             record.created,
                             record.levelno,
@@ -169,6 +179,8 @@ def _make_tap(original: CallHandlers) -> CallHandlers:  # noqa: C901
                             record.lineno,
                             record.funcName or "",
                             exception,
+                            route,
+                            trace_id,
                         )
                         for sink in sinks:
                             try:

@@ -27,10 +27,10 @@ _BURST_WINDOW = 20.0
 class ExceptionDomain(Domain):
     """The exceptions of this process, as text: type, message, stack; handled ones too, where they were logged.
 
-    Kinds: ``error`` was caught and logged with its traceback, ``exit`` ended a thread or the program, ``throw`` could
-    not be raised (finalisers). One that was logged and then ended its thread counts once, as ``exit``. Two are the
-    same (fingerprint) when type and place agree; the place is the innermost line of the program's own code. The last
-    500 are kept. Messages come from the program and its users: never trust them.
+    Kinds: ``error`` was caught: logged with its traceback, or by a web framework; ``exit`` ended a thread or the
+    program, ``throw`` could not be raised (finalisers). One that was logged and then ended its thread counts once, as
+    ``exit``. Two are the same (fingerprint) when type and place agree; the place is the innermost line of the
+    program's own code. The last 500 are kept. Messages come from the program and its users: never trust them.
     """
 
     name: ClassVar[str] = "exception"
@@ -94,7 +94,7 @@ class ExceptionDomain(Domain):
             return explain_deaths(ended)
         span = self.recorder.span(_BURST_WINDOW)
         failures = [
-            bursts.Failure(one.text.message, one.place, one.text)
+            bursts.Failure(one.text.message, one.place, one.text, one.route)
             for one in self.recorder.recorded()
             if one.at >= now - span and not one.again
         ]
@@ -166,6 +166,9 @@ class ExceptionDomain(Domain):
                 "message": one.text.message,
                 "at": _at(one.place),
                 "thread": one.thread,
+                "handled": one.kind == "error",
+                "route": one.route or None,
+                "trace_id": one.trace_id or None,
             }
             for one in islice(recorded, clamp(limit))
         ]

@@ -1,4 +1,4 @@
-"""The ring of exceptions: uncaught, unraisable, and those that were caught and logged."""
+"""The ring of exceptions: uncaught, unraisable, and those that were caught and logged, or caught by a framework."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections import deque
 from typing import Literal, NamedTuple
 
 from beamlens.evidence import Place
-from beamlens.probes import hooks, logtap
+from beamlens.probes import hooks, logtap, request_context
 from beamlens.probes.exceptions import ExceptionText, describe
 from beamlens.probes.hooks import Origin
 from beamlens.probes.logtap import LogFields
@@ -25,6 +25,7 @@ Kind = Literal["error", "exit", "throw"]
 KINDS: tuple[Kind, ...] = ("error", "exit", "throw")
 TOTAL, ENDED = "total", "ended"
 _UPGRADED = "upgraded"
+_KIND_OF: dict[Origin, Kind] = {"uncaught": "exit", "unraisable": "throw", "handled": "error"}
 
 _numbers = itertools.count(1)
 
@@ -35,12 +36,14 @@ class Recorded(NamedTuple):
     Attributes:
         id: Number, counted from 1, as text.
         at: Seconds since the epoch.
-        kind: ``error``: handled, it was logged; ``exit``: uncaught, it ended a thread or the program; ``throw``:
-            unraisable, such as in a finaliser.
-        level: Level name of its log record; ``CRITICAL`` when uncaught, ``ERROR`` when unraisable.
+        kind: ``error``: handled, it was logged or a framework caught it; ``exit``: uncaught, it ended a thread or the
+            program; ``throw``: unraisable, such as in a finaliser.
+        level: Level name of its log record; ``CRITICAL`` when uncaught, else ``ERROR``.
         thread: Name of its thread.
         text: The exception.
         again: It was recorded before as ``error``: logged, and then it ended its thread all the same.
+        route: Route of the request that it belongs to, such as ``POST /orders``; ``""`` without one.
+        trace_id: Trace id of that request.
     """
 
     id: str
@@ -50,6 +53,8 @@ class Recorded(NamedTuple):
     thread: str
     text: ExceptionText
     again: bool
+    route: str = ""
+    trace_id: str = ""
 
     @property
     def place(self) -> Place | None:
@@ -93,8 +98,8 @@ class ExceptionRecorder:
             self._keep(error, text, "error", logging.getLevelName(fields[1]), threading.current_thread().name)
 
     def uncaught(self, origin: Origin, error: BaseException, thread: str) -> None:
-        """Take an exception that nobody caught."""
-        kind: Kind = "exit" if origin == "uncaught" else "throw"
+        """Take an exception that nobody caught, or that a framework did."""
+        kind: Kind = _KIND_OF[origin]
         self._keep(error, describe(error), kind, "CRITICAL" if kind == "exit" else "ERROR", thread)
 
     def _keep(self, error: BaseException, text: ExceptionText, kind: Kind, level: str, thread: str) -> None:
@@ -105,7 +110,8 @@ class ExceptionRecorder:
         if first is not None and kind == "error":
             return  # logged by several layers
         again = first is not None
-        self._ring.append(Recorded(str(next(self._ids)), now, kind, level, thread, text, again))
+        route, trace_id = request_context.labels()
+        self._ring.append(Recorded(str(next(self._ids)), now, kind, level, thread, text, again, route, trace_id))
         if first is None:
             self.rates.add(TOTAL, now)
             self.rates.add(kind, now)

@@ -169,6 +169,8 @@ class LoggerDomain(Domain):
                 "text": record.text,
                 "at": f"{record.file}:{record.line} {record.function}",
                 "exception": None if record.exception is None else record.exception.type,
+                "route": record.route or None,
+                "trace_id": record.trace_id or None,
             }
             for record in islice(records, clamp(limit))
         ]
@@ -178,7 +180,7 @@ def _failure(record: LogText) -> bursts.Failure:
     place = record.exception.place if record.exception is not None else None
     if place is None and record.file and record.line > 0:
         place = Place(file=record.file, line=record.line, function=record.function)
-    return bursts.Failure(record.text, place, record.exception)
+    return bursts.Failure(record.text, place, record.exception, record.route)
 
 
 def _sum_up(counts: Mapping[int, int]) -> tuple[int, int, int]:

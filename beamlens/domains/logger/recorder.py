@@ -93,12 +93,12 @@ class LogRecorder:
 
     def records(self) -> list[LogText]:
         """The ring, newest first."""
-        return [LogText._make(fields) for fields in reversed(self._ring.copy())]
+        return [LogText(*fields) for fields in reversed(self._ring.copy())]
 
     def errors(self, seconds: float | None = None) -> list[LogText]:
         """The errors that are held, newest first, of the last `seconds` or all."""
         oldest = float("-inf") if seconds is None else clock.time() - seconds
-        return [LogText._make(fields) for at, fields in reversed(self._errors.copy()) if at >= oldest]
+        return [LogText(*fields) for at, fields in reversed(self._errors.copy()) if at >= oldest]
 
     def errors_span(self, seconds: float) -> float:
         """How much of the last `seconds` the held errors cover: less when more came than are held."""
