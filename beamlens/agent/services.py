@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from beamlens.agent.compaction import CompactionPolicy
 
@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 
 
 class Redacts(Protocol):
-    """Takes out of a text what must not leave the process."""
+    """Takes out what must not leave the process."""
 
     def text(self, text: str, /) -> str:
         """The text without secrets."""
+        ...
+
+    def value(self, value: Any, /) -> Any:
+        """JSON without secrets."""
         ...
 
 
