@@ -1,5 +1,10 @@
 """The agent loop and its tools, shared by watchers, operators, the coordinator and users' agents."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from beamlens.agent.actor import Agent
 from beamlens.agent.batch import SubagentResult
 from beamlens.agent.budget import Budget, Ledger
@@ -40,6 +45,32 @@ from beamlens.llm.dispatcher import Dispatcher
 from beamlens.llm.fence import fence
 from beamlens.llm.turns import DispatchLimits
 
+if TYPE_CHECKING:
+    from beamlens.agent.session import Session, SessionRef
+    from beamlens.agent.session_registry import SessionRegistry
+    from beamlens.agent.session_state import HealthSummary, SessionHealth, SessionState, SessionStats
+    from beamlens.agent.session_supervisor import SessionRunning, SessionSupervisor
+
+_LATER = {
+    "HealthSummary": "session_state",
+    "Session": "session",
+    "SessionHealth": "session_state",
+    "SessionRef": "session",
+    "SessionRegistry": "session_registry",
+    "SessionRunning": "session_supervisor",
+    "SessionState": "session_state",
+    "SessionStats": "session_state",
+    "SessionSupervisor": "session_supervisor",
+}
+"""Imported when they are first asked for: an instance without sessions needs none of it."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"beamlens.agent.{_LATER[name]}"), name)
+
+
 __all__ = [
     "Agent",
     "AgentCancelled",
@@ -59,6 +90,7 @@ __all__ = [
     "CompactionPolicy",
     "DispatchLimits",
     "Dispatcher",
+    "HealthSummary",
     "InvalidTranscript",
     "Ledger",
     "Limits",
@@ -69,7 +101,15 @@ __all__ = [
     "PromptLog",
     "RunOutcome",
     "Services",
+    "Session",
     "SessionEvent",
+    "SessionHealth",
+    "SessionRef",
+    "SessionRegistry",
+    "SessionRunning",
+    "SessionState",
+    "SessionStats",
+    "SessionSupervisor",
     "SubagentCoordinator",
     "SubagentResult",
     "SubagentSpec",

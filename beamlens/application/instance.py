@@ -6,6 +6,7 @@ import inspect
 import logging
 import threading
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from beamlens.agent.budget import Budget
@@ -66,6 +67,7 @@ class Beamlens:
         llm_timeout: float = 60.0,
         compaction_max_tokens: int = 50_000,
         compaction_keep_last: int = 5,
+        state_dir: str | Path | None = None,
         **unknown: Any,
     ) -> Self:
         """Start watching this process. Everything is checked first; what fails leaves nothing behind.
@@ -85,6 +87,8 @@ class Beamlens:
             compaction_max_tokens: Size of a conversation with a model from which on its older part is summarised; see
                 `CompactionPolicy`.
             compaction_keep_last: So many of its last messages stay word for word.
+            state_dir: Where sessions of your own agents are kept, in a folder ``sessions``; made when first needed. By
+                default ``BEAMLENS_STATE_DIR``, and without that they are in memory.
             unknown: Refused, with the arguments that exist.
 
         Returns:
@@ -108,6 +112,7 @@ class Beamlens:
             redact=redact,
             llm_timeout=llm_timeout,
             compaction=CompactionPolicy(compaction_max_tokens, compaction_keep_last),
+            state_dir=state_dir,
         )
         instance = cls(plan)
         if not environment.disabled:

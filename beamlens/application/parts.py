@@ -11,7 +11,7 @@ from typing import Self
 from beamlens.agent.budget import Budget, Ledger
 from beamlens.agent.core import AgentCore
 from beamlens.agent.prompts import PromptLog
-from beamlens.agent.registry import AgentRegistry as Sessions
+from beamlens.agent.registry import AgentRegistry
 from beamlens.agent.services import Services
 from beamlens.application import alert_log, tree
 from beamlens.application.plan import Plan
@@ -73,7 +73,8 @@ class Parts:
         bus.listen(usage.listen)
         plan.clients.report_to(bus)
         inbox = AlertInbox(on_change=_alert_events(bus))
-        return cls(agents, bus, usage, prompts, Insights(), inbox, services, AgentCore(services, Sessions(), agents))
+        core = AgentCore(services, AgentRegistry(), agents, plan.state_dir)
+        return cls(agents, bus, usage, prompts, Insights(), inbox, services, core)
 
 
 def _ledger(budget: Budget | None, bus: Bus) -> Ledger | None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 from beamlens.agent.budget import Budget
 from beamlens.agent.compaction import CompactionPolicy
+from beamlens.agent.core import check_state_dir
 from beamlens.application.specs import Watched, resolve, resolve_operators
 from beamlens.config import Environment
 from beamlens.errors import ConfigError
@@ -30,6 +32,7 @@ class Plan:
         budget: What models may cost.
         llm_timeout: Seconds for one model call.
         compaction: When a conversation is shortened.
+        state_dir: Where sessions are kept; ``None``: in memory.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Plan:
     budget: Budget | None
     llm_timeout: float
     compaction: CompactionPolicy
+    state_dir: Path | None
 
     @classmethod
     def check(
@@ -55,6 +59,7 @@ class Plan:
         redact: Iterable[str],
         llm_timeout: object,
         compaction: CompactionPolicy,
+        state_dir: object,
     ) -> Self:
         """Check the arguments of `Beamlens.start`, and what the environment says where they say nothing.
 
@@ -76,6 +81,7 @@ class Plan:
             budget=_budget(budget, environment),
             llm_timeout=seconds,
             compaction=compaction,
+            state_dir=check_state_dir(environment.state_dir if state_dir is None else state_dir),
         )
         plan._check_clients()
         return plan

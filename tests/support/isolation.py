@@ -15,7 +15,7 @@ from beamlens.telemetry import bus
 def check_events(monkeypatch):
     monkeypatch.setattr(bus, "checking", True)
     monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
-    for name in ("BEAMLENS_DISABLED", "BEAMLENS_WATCHERS", "BEAMLENS_BUDGET_USD_PER_DAY"):
+    for name in ("BEAMLENS_DISABLED", "BEAMLENS_WATCHERS", "BEAMLENS_BUDGET_USD_PER_DAY", "BEAMLENS_STATE_DIR"):
         monkeypatch.delenv(name, raising=False)
 
 

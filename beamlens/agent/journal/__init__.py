@@ -9,6 +9,7 @@ from beamlens.agent.journal.errors import (
     JournalTooNew,
 )
 from beamlens.agent.journal.names import journal_path
+from beamlens.agent.journal.policy import DEFAULT_FSYNC, Fsync
 from beamlens.agent.journal.reader import Journal, JournalRun, Stored, list_journals, read_journal
 from beamlens.agent.journal.records import (
     FORMAT,
@@ -21,7 +22,7 @@ from beamlens.agent.journal.records import (
     RunRecord,
     Setup,
 )
-from beamlens.agent.journal.writer import DEFAULT_FSYNC, Fsync, JournalState, JournalWriter
+from beamlens.agent.journal.writer import JournalState, JournalWriter
 
 __all__ = [
     "DEFAULT_FSYNC",

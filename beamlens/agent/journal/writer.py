@@ -8,31 +8,25 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 from beamlens.agent import events
 from beamlens.agent.journal.errors import JournalError, JournalNotFound
 from beamlens.agent.journal.file import JournalFile
 from beamlens.agent.journal.lines import header_line, record_line
 from beamlens.agent.journal.names import journal_path
+from beamlens.agent.journal.policy import DEFAULT_FSYNC, Fsync, check_fsync
 from beamlens.agent.journal.reader import Journal, list_journals, read_journal
 from beamlens.agent.journal.records import Header, MessageRecord, OpenedRecord, Record, RunRecord, Setup
 from beamlens.agent.journal.redaction import kept, kept_setup
-from beamlens.errors import ConfigError
 from beamlens_actors import clock
 
 if TYPE_CHECKING:
     from beamlens.agent.events import AgentEvent
     from beamlens.agent.services import Redacts
 
-Fsync = Literal["always", "run", "never"]
 Tell = Callable[[str, str, int], object]
 """Is told ``failed`` or ``resumed``, why, and how many records wait."""
-
-DEFAULT_FSYNC: Fsync = "run"
-"""A process that is killed loses nothing that was written: the system has it. What fsync adds is to survive the machine
-itself. One a message would have the host's disk wait for us several times a run, one a run bounds what a power cut
-takes to the run under way; and the host comes first."""
 
 RETRY = 1.0
 """Seconds after a failure before the disk is tried again."""
@@ -192,11 +186,21 @@ class JournalWriter:
         self.offer(event)
         self.flush()
 
-    def flush(self) -> None:
-        """Write what was offered. Blocks as long as the disk does; raises nothing."""
-        if self._queue:
-            with self._writing:
+    def flush(self, timeout: float | None = None) -> bool:
+        """Write what was offered. Raises nothing.
+
+        Args:
+            timeout: Seconds to wait for another thread that writes; by default as long as the disk needs.
+
+        Returns:
+            Whether nothing waits now.
+        """
+        if self._queue and clock.acquire(self._writing, timeout):
+            try:
                 self._write()
+            finally:
+                self._writing.release()
+        return not self._queue
 
     def _write(self, *, at_once: bool = False) -> None:
         if self._closed or (self._reason and not at_once and clock.monotonic() < self._next_try):
@@ -261,19 +265,25 @@ class JournalWriter:
         """
         return read_journal(self.path)
 
-    def close(self) -> None:
-        """Write what waits and let go of the file; a disk that hangs is waited for `CLOSE` seconds."""
+    def close(self, *, discard: bool = False) -> None:
+        """Write what waits and let go of the file; a disk that hangs is waited for `CLOSE` seconds.
+
+        Args:
+            discard: Remove the file instead: nothing was said, as its session could not be started.
+        """
         if self._closed or not clock.acquire(self._writing, CLOSE):
             self._closed = True
             return
         try:
-            if self._queue:
+            if self._queue and not discard:
                 self._write(at_once=True)
             file, self._file, self._closed = self._file, None, True
             if file is None:
                 return
             try:
-                if self._unsynced and self.fsync != "never":
+                if discard:
+                    self.path.unlink()
+                elif self._unsynced and self.fsync != "never":
                     self._sync(file)
             except OSError as error:
                 self._failed(error)
@@ -281,14 +291,3 @@ class JournalWriter:
                 file.close()
         finally:
             self._writing.release()
-
-
-def check_fsync(fsync: str) -> Fsync:
-    """`fsync`, if it is one of the choices.
-
-    Raises:
-        ConfigError: It is none.
-    """
-    if fsync not in get_args(Fsync):
-        raise ConfigError(f"fsync must be one of {', '.join(get_args(Fsync))}, not {fsync!r}", field="fsync")
-    return fsync  # type: ignore[return-value]

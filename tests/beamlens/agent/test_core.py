@@ -16,7 +16,13 @@ def names(core):
 
 
 def test_the_core_starts_with_registry_subagents_loop_tasks_and_tool_tasks(core):
-    assert names(core) == ["AgentRegistry", "SubagentSupervisor", "LoopTaskSupervisor", "ToolTaskSupervisor"]
+    assert names(core) == [
+        "AgentRegistry",
+        "SubagentSupervisor",
+        "SessionSupervisor",
+        "LoopTaskSupervisor",
+        "ToolTaskSupervisor",
+    ]
     assert "LoopTaskSupervisor" in str(tree(core.supervisor))
 
 

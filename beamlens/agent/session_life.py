@@ -1,0 +1,230 @@
+"""`SessionLife`: what of a session outlives the crash of its actor, and the rules of its restart."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from beamlens.agent.conversation import Conversation
+from beamlens.agent.journal.records import OpenedRecord, Setup
+from beamlens.agent.journal.writer import JournalState, JournalWriter
+from beamlens.agent.registry import AgentKey
+from beamlens.agent.session import SessionActor
+from beamlens.agent.session_state import SessionHealth, SessionState, SessionStats, count, judge
+from beamlens.agent.subagents import in_words
+from beamlens_actors import ActorError, clock
+from beamlens_supervision import Ignore, SupervisionError
+from beamlens_supervision.child_spec import is_abnormal
+from beamlens_supervision.intensity import RestartWindow
+
+if TYPE_CHECKING:
+    from beamlens.agent.actor import AgentSetup
+    from beamlens.agent.core import AgentCore
+    from beamlens.agent.events import AgentEvent
+    from beamlens.agent.limits import RunOutcome
+    from beamlens.agent.session import SessionRef
+    from beamlens.agent.session_registry import SessionRegistry
+    from beamlens.llm.client import Message
+    from beamlens_actors import ExitReason
+    from beamlens_supervision.child_spec import Restart
+
+logger = logging.getLogger("beamlens.agent")
+
+MAX_RESTARTS = 3
+MAX_SECONDS = 5.0
+"""A session of its own that crashes more often than this is given up, and no other with it."""
+
+DISK = 2.0
+"""Seconds that a restart waits for a disk that hangs; then it goes on from what is in memory."""
+
+
+class SessionLife:
+    """One session, from its start until it has ended for good. Its actors come and go."""
+
+    def __init__(
+        self,
+        core: AgentCore,
+        registry: SessionRegistry,
+        session_id: str,
+        agent: AgentSetup,
+        journal: JournalWriter | None,
+        *,
+        restart: Restart,
+        outcome: RunOutcome | None,
+        forget: Callable[[SessionLife], object],
+        no_journal: str = "",
+    ) -> None:
+        """Prepare one; nothing runs yet.
+
+        Args:
+            core: What it runs on.
+            registry: Where its actor is found.
+            session_id: The session.
+            agent: What its actor is; the messages are those that it begins with.
+            journal: Keeps what is said; ``None``: memory does.
+            restart: Whether an actor that has ended is replaced.
+            outcome: How its last run ended, if it had one.
+            forget: Is called once it has ended for good.
+            no_journal: Why there is none.
+        """
+        self.core = core
+        self.registry = registry
+        self.session_id = session_id
+        self.key = AgentKey(session_id)
+        self.agent = agent
+        self.ref: SessionRef | None = None
+        self._journal = journal
+        self._no_journal = no_journal
+        self._restart = restart
+        self._forget = forget
+        self._window = RestartWindow(MAX_RESTARTS, MAX_SECONDS)
+        self._launched = False
+        self._closed = False
+        # Re-entrant: the end of its actor may come on the thread that ends it.
+        self._closing = threading.RLock()
+        self._restarts = 0
+        self._began = self._active = clock.monotonic()
+        self._talk = self._conversation(agent.messages, outcome, None)
+
+    def _conversation(
+        self, messages: Sequence[Message], outcome: RunOutcome | None, before: Conversation | None
+    ) -> Conversation:
+        return Conversation(
+            self.session_id, messages, self.agent.queue_mode, before=before, keep=self._keep, outcome=outcome
+        )
+
+    # -- its actors, on the supervisor's thread -------------------------------------------------------------------
+
+    def start(self) -> SessionRef | Ignore:
+        """Start its actor: the first, or one in the place of one that crashed. The latter never raises.
+
+        Returns:
+            `Ignore` when it crashed too often, or cannot be started again: then it has ended for good.
+        """
+        if not self._launched:
+            self.ref = SessionActor.launch(self, self._talk)
+            self._launched = True
+            return self.ref
+        if self._closed or not self._window.record():
+            return self._give_up(f"it crashed more than {MAX_RESTARTS} times within {MAX_SECONDS:g} s")
+        try:
+            self._talk.cut_off("the session crashed", "crashed")
+            before, state = self._talk, self._talk.state()
+            self._talk = self._conversation(self._messages_again(), state.outcome, before)
+            self.ref = SessionActor.launch(self, self._talk)
+        except Exception as error:  # noqa: BLE001 - the supervisor would try for ever, and end others
+            return self._give_up(f"{type(error).__name__}: {error}")
+        self._restarts += 1
+        self._emit("session.restart", {"restarts": self._restarts}, messages=len(self._talk.state().messages))
+        return self.ref
+
+    def _messages_again(self) -> Sequence[Message]:
+        """What was said, from the journal; from memory where that is not whole."""
+        journal = self._journal
+        if journal is None or not journal.flush(DISK) or journal.state().status != "kept":
+            return self._talk.state().messages
+        messages = journal.read().messages
+        journal.add(OpenedRecord(clock.time(), os.getpid(), self.setup()))
+        journal.flush(DISK)
+        return messages
+
+    def _give_up(self, reason: str) -> Ignore:
+        logger.error("the session %r is not started again: %s", self.session_id, reason)
+        self._emit("session.gave_up", {"restarts": self._restarts}, reason=reason)
+        self.close("given up")
+        return Ignore()
+
+    def ended(self, talk: Conversation, reason: ExitReason) -> None:
+        """Its actor has ended, on whatever thread. The run under way gets its one end here and now."""
+        words = in_words(reason)
+        talk.cut_off(f"the session {words}", "crashed" if is_abnormal(reason) else "aborted")
+        again = self._restart == "permanent" or (self._restart == "transient" and is_abnormal(reason))
+        talk.close(let_go=False)
+        if self._launched and not again:
+            self.close(words)
+
+    def close(self, reason: str) -> None:
+        """It has ended for good: let go of subscribers and journal. Again: waits until that is done."""
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+            self._talk.cut_off(f"the session {reason}", "aborted")
+            self._talk.close()
+            if self._journal is not None:
+                self._journal.close(discard=not self._launched and not self.agent.messages)
+            self._forget(self)
+        self._emit("session.end", {"duration": clock.monotonic() - self._began}, reason=reason)
+
+    # -- what is said ---------------------------------------------------------------------------------------------
+
+    def _keep(self, event: AgentEvent) -> None:
+        self._active = clock.monotonic()
+        if self._journal is not None:
+            self._journal.offer(event)
+
+    def flush(self) -> None:
+        """Have the journal written; blocks as long as the disk does."""
+        if self._journal is not None:
+            self._journal.flush()
+
+    def flush_later(self) -> None:
+        """Have what a run that was lost left behind written, on a thread that may block."""
+        if self._journal is None or not self._journal.state().unwritten:
+            return
+        try:
+            self.core.services.loop_tasks().start_child(self._journal.flush, name=f"{self.session_id}:journal")
+        except (ActorError, SupervisionError):
+            return  # the next record takes it along, and the end of the session does
+
+    # -- what is asked --------------------------------------------------------------------------------------------
+
+    def state(self) -> SessionState:
+        """How it is now."""
+        now = self._talk.state()
+        known = {each.name: getattr(now, each.name) for each in dataclasses.fields(now)}
+        return SessionState(**known, journal=self.journal_state(), restarts=self._restarts)
+
+    def journal_state(self) -> JournalState:
+        """How its journal is now."""
+        return JournalState("memory", reason=self._no_journal) if self._journal is None else self._journal.state()
+
+    def stats(self) -> SessionStats:
+        """Its counts."""
+        now = clock.monotonic()
+        return count(self.state(), self.model, now - self._began, now - self._active)
+
+    def health(self) -> SessionHealth:
+        """Whether it is well."""
+        ref = self.ref
+        return judge(self.stats(), self.journal_state(), alive=ref is not None and ref.is_alive())
+
+    @property
+    def model(self) -> str:
+        """Who answers."""
+        return (self.agent.client or self.core.services.client).model
+
+    def setup(self) -> Setup:
+        """What the journal says of it."""
+        return setup_of(self.agent, self.core)
+
+    def _emit(self, name: str, numbers: dict[str, Any], **about: Any) -> None:
+        self.core.services.bus.emit(
+            f"agent_core.{name}", f"{self.session_id}/main/0", numbers, session_id=self.session_id, **about
+        )
+
+
+def setup_of(agent: AgentSetup, core: AgentCore) -> Setup:
+    """What a journal says of an agent."""
+    return Setup(
+        system_prompt=agent.system_prompt,
+        tools=tuple(tool.spec() for tool in agent.tools),
+        client="" if agent.client is None else type(agent.client).__name__,
+        model=(agent.client or core.services.client).model,
+        limits=dataclasses.asdict(agent.limits),
+        queue_mode=agent.queue_mode,
+    )

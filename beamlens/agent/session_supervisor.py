@@ -1,0 +1,356 @@
+"""`SessionSupervisor`: starts, restores and stops sessions, and says how they are."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from beamlens.agent.actor import AgentSetup, OnRunEnd, check_setup
+from beamlens.agent.conversation import QueueMode
+from beamlens.agent.journal.errors import JournalLocked
+from beamlens.agent.journal.policy import DEFAULT_FSYNC, Fsync, check_fsync
+from beamlens.agent.journal.reader import Stored, list_journals
+from beamlens.agent.journal.writer import JournalWriter
+from beamlens.agent.limits import Limits
+from beamlens.agent.registry import check_key
+from beamlens.agent.session import SessionRef
+from beamlens.agent.session_life import SessionLife, setup_of
+from beamlens.agent.session_registry import SessionRegistry
+from beamlens.agent.session_restore import check_queue_mode, check_restart, repair, restored
+from beamlens.agent.session_state import HealthSummary, SessionHealth, worst_first
+from beamlens.errors import BeamlensError
+from beamlens_actors import ActorError, AlreadyRegistered
+from beamlens_supervision import ChildNotFound, ChildSpec, ChildStartError
+from beamlens_supervision.child_spec import Restart
+
+if TYPE_CHECKING:
+    from beamlens.agent.core import AgentCore
+    from beamlens.agent.tool import Tool
+    from beamlens.llm.client import LLMClient
+
+logger = logging.getLogger("beamlens.agent")
+
+SHUTDOWN = 1.0
+"""Seconds that a session's actor gets to end before it is killed."""
+
+RUN_END = 2.0
+"""Seconds that the run of a session that is stopped gets to end by itself; its tools' own grace is part of it."""
+
+NO_STATE_DIR = "there is no state directory: Beamlens.start(state_dir=...), or AgentCore.start(state_dir=...)"
+
+
+class SessionRunning(BeamlensError):  # noqa: N818 - as the other errors are named
+    """A session of that id runs.
+
+    Attributes:
+        ref: The session; ``None``: it is being started.
+    """
+
+    def __init__(self, session_id: str, ref: SessionRef | None) -> None:
+        what = "is being started" if ref is None else "runs already: go on with it (lookup), or stop it first"
+        super().__init__(f"the session {session_id!r} {what}")
+        self.ref = ref
+
+
+class SessionSupervisor:
+    """The sessions of a core. Each is restarted alone, from its journal, and never takes another one along.
+
+    Attributes:
+        registry: Finds them by id.
+    """
+
+    def __init__(self, core: AgentCore, state_dir: str | Path | None = None, fsync: Fsync = DEFAULT_FSYNC) -> None:
+        """Not for users: it is `AgentCore.sessions`."""
+        self._core = core
+        self._state_dir = None if state_dir is None else Path(state_dir)
+        self._fsync = check_fsync(fsync)
+        self.registry = SessionRegistry()
+        self._lives: dict[str, SessionLife] = {}
+        self._starting: set[str] = set()
+        self._lock = threading.Lock()
+        self._said = False
+
+    # -- start ----------------------------------------------------------------------------------------------------
+
+    def start_session(
+        self,
+        system_prompt: str,
+        tools: Sequence[Tool] = (),
+        client: LLMClient | None = None,
+        limits: Limits | None = None,
+        session_id: str | None = None,
+        *,
+        restart: Restart = "transient",
+        queue_mode: QueueMode = "one_at_a_time",
+        fsync: Fsync | None = None,
+        on_run_end: OnRunEnd | None = None,
+    ) -> SessionRef:
+        """Start a session; it is idle until it is prompted.
+
+        Args:
+            system_prompt: What the model is told first.
+            tools: What it may call.
+            client: Who answers; by default the core's.
+            limits: What ends a run that does not end by itself.
+            session_id: Its id, any text; by default a new one.
+            restart: What happens when its actor ends: ``transient``, the default, starts another after a crash;
+                ``permanent`` after any end; ``temporary`` never. The new one has the conversation and is idle: no
+                model is asked and no tool is run again by itself, which is why a restart can be the default.
+            queue_mode: Whether queued messages are taken one or all at a time.
+            fsync: When the disk is made to keep its journal; by default as the core says.
+            on_run_end: Is called with the outcome of each run, on another thread; must be quick.
+
+        Raises:
+            ConfigError: A value that cannot be.
+            SessionRunning: A session of that id runs; carries it.
+            JournalExists: It has a journal: it can be restored.
+            BeamlensError: It could not be started.
+        """
+        agent = AgentSetup(system_prompt, tuple(tools), client, limits or Limits(), (), queue_mode, on_run_end)
+        check_setup(agent)
+        check_queue_mode(queue_mode)
+        check_restart(restart)
+        chosen = check_key((secrets.token_hex(8) if session_id is None else session_id, "main", 0)).session_id
+        with self._reserved(chosen):
+            journal = self._new_journal(chosen, agent, check_fsync(self._fsync if fsync is None else fsync))
+            return self._start(chosen, agent, journal, restart, None)
+
+    def _new_journal(self, session_id: str, agent: AgentSetup, fsync: Fsync) -> JournalWriter | None:
+        if self._state_dir is None:
+            if not self._said:
+                self._said = True
+                logger.warning("sessions are kept in memory only: %s", NO_STATE_DIR)
+            return None
+        return JournalWriter.create(
+            self._state_dir,
+            session_id,
+            setup_of(agent, self._core),
+            redactor=self._core.services.redactor,
+            fsync=fsync,
+            tell=self._telling(session_id),
+        )
+
+    def restore(
+        self,
+        session_id: str,
+        tools: Sequence[Tool] | None = None,
+        client: LLMClient | None = None,
+        *,
+        system_prompt: str | None = None,
+        limits: Limits | None = None,
+        restart: Restart = "transient",
+        queue_mode: QueueMode | None = None,
+        fsync: Fsync | None = None,
+        on_run_end: OnRunEnd | None = None,
+    ) -> SessionRef:
+        """Go on with a session whose process has ended, or that was stopped. It is idle until it is prompted.
+
+        Tool calls that the process left without a result get one that says so. No tool is run again: whether a call
+        had its effect is not known, and the model is told that. To have the model go on by itself: ``continue_()``.
+
+        Args:
+            session_id: Its id.
+            tools: What it may call; functions are in no journal, so they have to be given if it had any.
+            client: Who answers; by default the core's.
+            system_prompt: What the model is told first; by default as before.
+            limits: By default as before.
+            restart: See `start_session`, as for all that follow.
+            queue_mode: By default as before.
+            fsync: By default as the core says.
+            on_run_end: Is called with the outcome of each run.
+
+        Raises:
+            ConfigError: A value that cannot be, or tools that it had are not given; names them.
+            SessionRunning: It runs; carries it.
+            JournalNotFound: There is no such session; lists those that there are.
+            JournalLocked: Another process runs it; names that.
+            JournalCorrupt: A line of its journal cannot be read; names file and line.
+            JournalTooNew: It was written by a later version.
+            BeamlensError: There is no state directory, or it could not be started.
+        """
+        session_id = check_key((session_id, "main", 0)).session_id
+        check_restart(restart)
+        checked = check_fsync(self._fsync if fsync is None else fsync)
+        with self._reserved(session_id):
+            if self._state_dir is None:
+                raise BeamlensError(f"no session can be restored: {NO_STATE_DIR}")
+            try:
+                writer, journal = JournalWriter.resume(
+                    self._state_dir,
+                    session_id,
+                    redactor=self._core.services.redactor,
+                    fsync=checked,
+                    tell=self._telling(session_id),
+                )
+            except JournalLocked as error:
+                if error.pid == os.getpid():
+                    raise BeamlensError(f"another core of this process runs the session {session_id!r}") from error
+                raise
+            try:
+                agent = restored(
+                    journal,
+                    tools=tools,
+                    client=client,
+                    system_prompt=system_prompt,
+                    limits=limits,
+                    queue_mode=queue_mode,
+                    on_run_end=on_run_end,
+                )
+                agent, outcome, repaired = repair(journal, writer, agent, setup_of(agent, self._core))
+            except BaseException:
+                writer.close()
+                raise
+            ref = self._start(session_id, agent, writer, restart, outcome)
+        if journal.note:
+            logger.warning("%s", journal.note)
+        numbers = {"messages": len(agent.messages), "repaired_calls": repaired, "torn_bytes": journal.torn}
+        self._emit("session.restored", session_id, numbers, note=journal.note)
+        return ref
+
+    def _start(
+        self,
+        session_id: str,
+        agent: AgentSetup,
+        journal: JournalWriter | None,
+        restart: Restart,
+        outcome: Any,
+    ) -> SessionRef:
+        life = SessionLife(
+            self._core,
+            self.registry,
+            session_id,
+            agent,
+            journal,
+            restart=restart,
+            outcome=outcome,
+            forget=self._forgotten,
+            no_journal="" if self._state_dir else NO_STATE_DIR,
+        )
+        try:
+            supervisor = self._core.session_supervisor()
+            spec = ChildSpec(session_id, life.start, restart=restart, shutdown=SHUTDOWN)
+            with self._lock:
+                self._lives[session_id] = life
+            supervisor.start_child(spec)
+        except BaseException as error:
+            life.close("could not be started")
+            if isinstance(error, ChildStartError) and isinstance(error.__cause__, AlreadyRegistered):
+                text = f"an agent runs under the key of the session {session_id!r}: {error.__cause__}"
+                raise BeamlensError(text) from error
+            if isinstance(error, ChildStartError | ActorError):
+                raise BeamlensError(f"the session {session_id!r} could not be started: {error}") from error
+            raise
+        # Its children end with a supervisor, and nobody starts them again.
+        supervisor.add_exit_callback(lambda _ref, _reason: life.close("its supervisor has ended"))
+        ref = life.ref
+        assert ref is not None  # noqa: S101 - it was started
+        self._emit("session.start", session_id, {}, model=life.model, journal=life.journal_state().path)
+        return ref
+
+    @contextmanager
+    def _reserved(self, session_id: str) -> Iterator[None]:
+        with self._lock:
+            life = self._lives.get(session_id)
+            if life is not None and life.ref is not None and life.ref.is_alive():
+                raise SessionRunning(session_id, life.ref)
+            if session_id in self._starting:
+                raise SessionRunning(session_id, None)
+            self._starting.add(session_id)
+        try:
+            if life is not None:
+                life.close("is started anew")
+            yield
+        finally:
+            with self._lock:
+                self._starting.discard(session_id)
+
+    def _forgotten(self, life: SessionLife) -> None:
+        with self._lock:
+            if self._lives.get(life.session_id) is life:
+                del self._lives[life.session_id]
+
+    # -- stop -----------------------------------------------------------------------------------------------------
+
+    def stop_session(self, session: str | SessionRef, timeout: float = RUN_END) -> bool:
+        """Stop a session: its run, which gets `timeout` seconds to end by itself, then its actor. Its journal stays.
+
+        Args:
+            session: Its id or ref.
+            timeout: Seconds.
+
+        Returns:
+            False when no such session runs.
+        """
+        life = self._life(session)
+        if life is None:
+            return False
+        ref = life.ref
+        try:
+            if ref is not None:
+                ref.abort("the session is stopped")
+                ref.wait_for_idle(timeout)
+        except (ActorError, TimeoutError):
+            pass  # it is ended with its run
+        try:
+            if ref is not None:
+                self._core.session_supervisor().terminate_child(ref)
+        except (ChildNotFound, ActorError):
+            pass  # it ended meanwhile
+        life.close("stopped")
+        return True
+
+    def close(self) -> None:
+        """The core has ended, and with it their actors: let go of all journals."""
+        for life in self._all():
+            life.close("stopped")
+
+    # -- questions ------------------------------------------------------------------------------------------------
+
+    def lookup(self, session_id: str) -> SessionRef | None:
+        """The session of an id, if it runs."""
+        return self.registry.sessions().get(session_id)
+
+    def list_sessions(self) -> dict[str, SessionRef]:
+        """The sessions that run, by id, sorted."""
+        return dict(sorted(self.registry.sessions().items()))
+
+    def stored(self) -> list[Stored]:
+        """The sessions that have a journal, running or not, newest first; none without a state directory."""
+        return [] if self._state_dir is None else list_journals(self._state_dir)
+
+    def health_all(self) -> list[SessionHealth]:
+        """How each session is, unhealthy ones first; at once."""
+        return worst_first(life.health() for life in self._all())
+
+    def health_summary(self) -> HealthSummary:
+        """How they are together; at once."""
+        return HealthSummary.of(self.health_all())
+
+    def _all(self) -> list[SessionLife]:
+        with self._lock:
+            return list(self._lives.values())
+
+    def _life(self, session: str | SessionRef) -> SessionLife | None:
+        return next((one for one in self._all() if session in (one.session_id, one.ref)), None)
+
+    # -- telling --------------------------------------------------------------------------------------------------
+
+    def _emit(self, name: str, session_id: str, numbers: dict[str, Any], **about: Any) -> None:
+        self._core.services.bus.emit(
+            f"agent_core.{name}", f"{session_id}/main/0", numbers, session_id=session_id, **about
+        )
+
+    def _telling(self, session_id: str) -> Callable[[str, str, int], None]:
+        def tell(what: str, reason: str, unwritten: int) -> None:
+            if what == "failed":
+                text = "the journal of the session %r cannot be written, it goes on in memory: %s"
+                logger.warning(text, session_id, reason)
+            self._emit(f"journal.{what}", session_id, {"unwritten": unwritten}, reason=reason)
+
+        return tell
