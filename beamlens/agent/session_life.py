@@ -17,6 +17,7 @@ from beamlens.agent.session import SessionActor
 from beamlens.agent.session_state import SessionHealth, SessionState, SessionStats, count, judge
 from beamlens.agent.subagents import in_words
 from beamlens_actors import ActorError, clock
+from beamlens_actors.waiting import Condition
 from beamlens_supervision import Ignore, SupervisionError
 from beamlens_supervision.child_spec import is_abnormal
 from beamlens_supervision.intensity import RestartWindow
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from beamlens.agent.session import SessionRef
     from beamlens.agent.session_registry import SessionRegistry
     from beamlens.llm.client import Message
-    from beamlens_actors import ExitReason
+    from beamlens_actors import ActorRef, ExitReason
     from beamlens_supervision.child_spec import Restart
 
 logger = logging.getLogger("beamlens.agent")
@@ -86,6 +87,8 @@ class SessionLife:
         self._closed = False
         # Re-entrant: the end of its actor may come on the thread that ends it.
         self._closing = threading.RLock()
+        self._changed = Condition()
+        self._unwatch: Callable[[], object] = lambda: None
         self._restarts = 0
         self._began = self._active = clock.monotonic()
         self._talk = self._conversation(agent.messages, outcome, None)
@@ -116,6 +119,7 @@ class SessionLife:
             before, state = self._talk, self._talk.state()
             self._talk = self._conversation(self._messages_again(), state.outcome, before)
             self.ref = SessionActor.launch(self, self._talk)
+            self._notify()
         except Exception as error:  # noqa: BLE001 - the supervisor would try for ever, and end others
             return self._give_up(f"{type(error).__name__}: {error}")
         self._restarts += 1
@@ -147,8 +151,20 @@ class SessionLife:
         if self._launched and not again:
             self.close(words)
 
-    def close(self, reason: str) -> None:
-        """It has ended for good: let go of subscribers and journal. Again: waits until that is done."""
+    def watch(self, supervisor: ActorRef[Any]) -> None:
+        """End with the supervisor: nobody else would start its actor again."""
+        with self._closing:
+            self._unwatch = supervisor.add_exit_callback(lambda _ref, _reason: self.close("its supervisor has ended"))
+            if self._closed:
+                self._unwatch()
+
+    def close(self, reason: str, *, discard: bool = False) -> None:
+        """It has ended for good: let go of subscribers and journal. Again: waits until that is done.
+
+        Args:
+            reason: Why.
+            discard: Whether to remove the journal too: nothing was said.
+        """
         with self._closing:
             if self._closed:
                 return
@@ -156,9 +172,26 @@ class SessionLife:
             self._talk.cut_off(f"the session {reason}", "aborted")
             self._talk.close()
             if self._journal is not None:
-                self._journal.close(discard=not self._launched and not self.agent.messages)
+                self._journal.close(discard=discard)
+            self._unwatch()
             self._forget(self)
+        self._notify()
         self._emit("session.end", {"duration": clock.monotonic() - self._began}, reason=reason)
+
+    def settled(self, timeout: float) -> bool:
+        """Wait until it is known whether it goes on, if its actor has just ended; whether it does."""
+
+        def known() -> bool:
+            return self._closed or (self.ref is not None and self.ref.is_alive())
+
+        with self._changed:
+            self._changed.wait_until(known, timeout)
+        with self._closing:
+            return not self._closed
+
+    def _notify(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
 
     # -- what is said ---------------------------------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ from beamlens_supervision.child_spec import Restart
 
 if TYPE_CHECKING:
     from beamlens.agent.core import AgentCore
+    from beamlens.agent.limits import RunOutcome
     from beamlens.agent.tool import Tool
     from beamlens.llm.client import LLMClient
 
@@ -41,6 +42,9 @@ SHUTDOWN = 1.0
 
 RUN_END = 2.0
 """Seconds that the run of a session that is stopped gets to end by itself; its tools' own grace is part of it."""
+
+RESTART = 5.0
+"""Seconds that whoever wants the id of a session that has just crashed waits until it is known what becomes of it."""
 
 NO_STATE_DIR = "there is no state directory: Beamlens.start(state_dir=...), or AgentCore.start(state_dir=...)"
 
@@ -53,7 +57,11 @@ class SessionRunning(BeamlensError):  # noqa: N818 - as the other errors are nam
     """
 
     def __init__(self, session_id: str, ref: SessionRef | None) -> None:
-        what = "is being started" if ref is None else "runs already: go on with it (lookup), or stop it first"
+        what = (
+            "is being started"
+            if ref is None or not ref.is_alive()
+            else "runs already: go on with it (lookup), or stop it first"
+        )
         super().__init__(f"the session {session_id!r} {what}")
         self.ref = ref
 
@@ -119,7 +127,7 @@ class SessionSupervisor:
         chosen = check_key((secrets.token_hex(8) if session_id is None else session_id, "main", 0)).session_id
         with self._reserved(chosen):
             journal = self._new_journal(chosen, agent, check_fsync(self._fsync if fsync is None else fsync))
-            return self._start(chosen, agent, journal, restart, None)
+            return self._start(chosen, agent, journal, restart, None, fresh=True)
 
     def _new_journal(self, session_id: str, agent: AgentSetup, fsync: Fsync) -> JournalWriter | None:
         if self._state_dir is None:
@@ -206,7 +214,7 @@ class SessionSupervisor:
             except BaseException:
                 writer.close()
                 raise
-            ref = self._start(session_id, agent, writer, restart, outcome)
+            ref = self._start(session_id, agent, writer, restart, outcome, fresh=False)
         if journal.note:
             logger.warning("%s", journal.note)
         numbers = {"messages": len(agent.messages), "repaired_calls": repaired, "torn_bytes": journal.torn}
@@ -219,7 +227,9 @@ class SessionSupervisor:
         agent: AgentSetup,
         journal: JournalWriter | None,
         restart: Restart,
-        outcome: Any,
+        outcome: RunOutcome | None,
+        *,
+        fresh: bool,
     ) -> SessionRef:
         life = SessionLife(
             self._core,
@@ -239,15 +249,14 @@ class SessionSupervisor:
                 self._lives[session_id] = life
             supervisor.start_child(spec)
         except BaseException as error:
-            life.close("could not be started")
+            life.close("could not be started", discard=fresh)
             if isinstance(error, ChildStartError) and isinstance(error.__cause__, AlreadyRegistered):
                 text = f"an agent runs under the key of the session {session_id!r}: {error.__cause__}"
                 raise BeamlensError(text) from error
             if isinstance(error, ChildStartError | ActorError):
                 raise BeamlensError(f"the session {session_id!r} could not be started: {error}") from error
             raise
-        # Its children end with a supervisor, and nobody starts them again.
-        supervisor.add_exit_callback(lambda _ref, _reason: life.close("its supervisor has ended"))
+        life.watch(supervisor)
         ref = life.ref
         assert ref is not None  # noqa: S101 - it was started
         self._emit("session.start", session_id, {}, model=life.model, journal=life.journal_state().path)
@@ -256,15 +265,16 @@ class SessionSupervisor:
     @contextmanager
     def _reserved(self, session_id: str) -> Iterator[None]:
         with self._lock:
-            life = self._lives.get(session_id)
-            if life is not None and life.ref is not None and life.ref.is_alive():
-                raise SessionRunning(session_id, life.ref)
-            if session_id in self._starting:
-                raise SessionRunning(session_id, None)
-            self._starting.add(session_id)
+            life, taken = self._lives.get(session_id), session_id in self._starting
+            if life is None and not taken:
+                self._starting.add(session_id)
+        if taken or (life is not None and life.settled(RESTART)):
+            raise SessionRunning(session_id, None if life is None else life.ref)
+        if life is not None:  # it ended a moment ago
+            with self._reserved(session_id):
+                yield
+            return
         try:
-            if life is not None:
-                life.close("is started anew")
             yield
         finally:
             with self._lock:
