@@ -118,13 +118,23 @@ class SessionLife:
             self._talk.cut_off("the session crashed", "crashed")
             before, state = self._talk, self._talk.state()
             self._talk = self._conversation(self._messages_again(), state.outcome, before)
-            self.ref = SessionActor.launch(self, self._talk)
-            self._notify()
+            self._restarts += 1
+            ref = SessionActor.launch(self, self._talk)
         except Exception as error:  # noqa: BLE001 - the supervisor would try for ever, and end others
             return self._give_up(f"{type(error).__name__}: {error}")
-        self._restarts += 1
+        if not self._replaced(ref):
+            ref.kill()
+            return Ignore()
         self._emit("session.restart", {"restarts": self._restarts}, messages=len(self._talk.state().messages))
-        return self.ref
+        return ref
+
+    def _replaced(self, ref: SessionRef) -> bool:
+        with self._closing:
+            if self._closed:  # it was stopped meanwhile
+                return False
+            self.ref = ref
+        self._notify()
+        return True
 
     def _messages_again(self) -> Sequence[Message]:
         """What was said, from the journal; from memory where that is not whole."""

@@ -300,18 +300,19 @@ class SessionSupervisor:
         life = self._life(session)
         if life is None:
             return False
-        ref = life.ref
-        try:
-            if ref is not None:
+        while life.settled(RESTART) and (ref := life.ref) is not None:
+            try:
                 ref.abort("the session is stopped")
                 ref.wait_for_idle(timeout)
-        except (ActorError, TimeoutError):
-            pass  # it is ended with its run
-        try:
-            if ref is not None:
+            except (ActorError, TimeoutError):
+                pass  # its run ends with it
+            try:
                 self._core.session_supervisor().terminate_child(ref)
-        except (ChildNotFound, ActorError):
-            pass  # it ended meanwhile
+                break
+            except ChildNotFound:  # it crashed meanwhile, and another took its place, or none
+                continue
+            except ActorError:
+                break
         life.close("stopped")
         return True
 
