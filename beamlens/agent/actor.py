@@ -32,7 +32,7 @@ from beamlens.agent.tool import Tool
 from beamlens.agent.transcript import unanswered
 from beamlens.errors import BeamlensError, ConfigError
 from beamlens.telemetry import new_trace_id
-from beamlens_actors import AbortSignal, Actor, ActorError, ExitReason, ReplyError
+from beamlens_actors import AbortSignal, Actor, ActorDead, ActorError, ExitReason, ReplyError
 from beamlens_supervision import SupervisionError, Task
 
 if TYPE_CHECKING:
@@ -207,7 +207,10 @@ class Agent(Actor):
         run_id, trace_id = secrets.token_hex(8), new_trace_id()
         talk = self._talk
         self._abort = self._stopped.child()
-        history = talk.begin(run_id, trace_id)
+        try:
+            history = talk.begin(run_id, trace_id)
+        except ActorDead as dead:
+            raise ReplyError(dead) from dead
         loop = self._make_loop(run_id)
         try:
             self._task = self._core.services.loop_tasks().run_nolink(

@@ -97,6 +97,7 @@ class Conversation:
         self._outcome = outcome
         self._told_end = False
         self._closed = False
+        self._let_go = False
         self._steering: deque[Message] = deque() if before is None else before._steering  # noqa: SLF001 - of this class
         self._follow_ups: deque[Message] = deque() if before is None else before._follow_ups  # noqa: SLF001
 
@@ -146,8 +147,14 @@ class Conversation:
     # -- a run -----------------------------------------------------------------------------------------------
 
     def begin(self, run_id: str, trace_id: str) -> tuple[Message, ...]:
-        """A run begins; the conversation before it."""
+        """A run begins; the conversation before it.
+
+        Raises:
+            ActorDead: The agent has ended: it was killed while it was about to begin.
+        """
         with self._changed:
+            if self._closed:
+                raise ActorDead(f"the agent of session {self.session_id!r} has ended")
             self._current = self._run_id = run_id
             self._trace_id = trace_id
             self._told_end = False
@@ -207,7 +214,7 @@ class Conversation:
         with self._changed:
             self._current = ""
             self._pending.clear()
-            if self._closed:
+            if self._let_go:
                 self.subscribers.end()
             self._changed.notify_all()
 
@@ -252,6 +259,7 @@ class Conversation:
         """The agent has ended. Subscribers are let go after the end of its run, unless there is a successor."""
         with self._changed:
             self._closed = True
-            if let_go and not self._current:
+            self._let_go = self._let_go or let_go
+            if self._let_go and not self._current:
                 self.subscribers.end()
             self._changed.notify_all()

@@ -76,7 +76,7 @@ class AgentCore:
         self.registry = registry
         self._names = names
         self._state_dir = state_dir
-        self._fsync = fsync
+        self._fsync: Fsync = fsync
         self._sessions: SessionSupervisor | None = None
         self._lock = threading.Lock()
         self._root: SupervisorRef | None = None
@@ -105,10 +105,10 @@ class AgentCore:
             ConfigError: `state_dir` cannot be a directory, or `fsync` is none of the choices.
         """
         directory = check_state_dir(state_dir)
-        if fsync != "run":  # what needs no journal imports none
+        if state_dir is not None or fsync != "run":  # what needs no journal imports none
             from beamlens.agent.journal.policy import check_fsync
 
-            fsync = check_fsync(fsync)
+            check_fsync(fsync)
         names = Registry()
         bus = Bus(name)
         nobody = NoClient()

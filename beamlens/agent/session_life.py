@@ -115,9 +115,11 @@ class SessionLife:
         if self._closed or not self._window.record():
             return self._give_up(f"it crashed more than {MAX_RESTARTS} times within {MAX_SECONDS:g} s")
         try:
+            self._talk.close(let_go=False)
             self._talk.cut_off("the session crashed", "crashed")
             before, state = self._talk, self._talk.state()
-            self._talk = self._conversation(self._messages_again(), state.outcome, before)
+            messages = self._messages_again()
+            self._talk = self._conversation(messages, state.outcome, before)
             self._restarts += 1
             ref = SessionActor.launch(self, self._talk)
         except Exception as error:  # noqa: BLE001 - the supervisor would try for ever, and end others
@@ -125,7 +127,7 @@ class SessionLife:
         if not self._replaced(ref):
             ref.kill()
             return Ignore()
-        self._emit("session.restart", {"restarts": self._restarts}, messages=len(self._talk.state().messages))
+        self._emit("session.restart", {"restarts": self._restarts, "messages": len(messages)})
         return ref
 
     def _replaced(self, ref: SessionRef) -> bool:
@@ -155,9 +157,9 @@ class SessionLife:
     def ended(self, talk: Conversation, reason: ExitReason) -> None:
         """Its actor has ended, on whatever thread. The run under way gets its one end here and now."""
         words = in_words(reason)
+        talk.close(let_go=False)  # first: one that was killed may be about to begin a run
         talk.cut_off(f"the session {words}", "crashed" if is_abnormal(reason) else "aborted")
         again = self._restart == "permanent" or (self._restart == "transient" and is_abnormal(reason))
-        talk.close(let_go=False)
         if self._launched and not again:
             self.close(words)
 
@@ -179,6 +181,7 @@ class SessionLife:
             if self._closed:
                 return
             self._closed = True
+            self._talk.close(let_go=False)
             self._talk.cut_off(f"the session {reason}", "aborted")
             self._talk.close()
             if self._journal is not None:

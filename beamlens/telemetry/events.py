@@ -168,8 +168,8 @@ def _agent_core_events() -> list[Event]:
         Event(
             "agent_core.session.restart",
             "A session crashed and goes on with its conversation.",
-            {"restarts": int},
-            {"session_id": str, "messages": int},
+            {"restarts": int, "messages": int},
+            {"session_id": str},
         ),
         Event(
             "agent_core.session.gave_up",

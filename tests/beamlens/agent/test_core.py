@@ -15,7 +15,7 @@ def names(core):
     return [child.id for child in core.supervisor.which_children()]
 
 
-def test_the_core_starts_with_registry_subagents_loop_tasks_and_tool_tasks(core):
+def test_the_core_starts_with_registry_subagents_sessions_loop_tasks_and_tool_tasks(core):
     assert names(core) == [
         "AgentRegistry",
         "SubagentSupervisor",

@@ -51,6 +51,7 @@ class SessionMachine(RuleBasedStateMachine):
         self.core = AgentCore.start(state_dir=None if memory else self.folder.name)
         self.ran = 0
         self.told = []
+        self.runs = []
         self.crashes = 0
         self.start("start_session", "You help.")
 
@@ -77,6 +78,7 @@ class SessionMachine(RuleBasedStateMachine):
             starts = Counter(event.run_id for event in self.told if isinstance(event, AgentStart))
             ends = Counter(event.run_id for event in self.told if isinstance(event, AgentEnd))
             assert set(starts) == set(ends)
+            assert set(self.runs) <= set(ends)
             assert not [run for run, count in ends.items() if count != 1]
             self.folder.cleanup()
 
@@ -114,7 +116,7 @@ class SessionMachine(RuleBasedStateMachine):
     def go(self, plan, begin):
         self.client.plan = list(plan)
         self.client.hangs.clear()
-        begin()
+        self.runs.append(begin())
         if any(what.startswith("hang") for what in plan):
             assert self.client.hangs.wait(SECONDS)
         self.settle()

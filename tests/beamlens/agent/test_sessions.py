@@ -284,7 +284,7 @@ def test_a_session_that_crashes_comes_back_from_its_journal_with_the_same_messag
     assert journal_of(again).messages == again.state().messages
     with pytest.raises(ActorDead):
         ref.state()
-    kept.events.wait_for("agent_core.session.restart", messages=4)
+    kept.events.wait_for("agent_core.session.restart", session_id="s")
 
 
 def test_a_session_that_crashes_in_a_run_tells_one_end_and_comes_back_idle_without_running_tools_again(kept):
@@ -343,6 +343,33 @@ def test_subscribers_hear_of_the_session_that_took_the_place_of_the_crashed_one(
     assert texts == ["One.", "Two."]
     assert again.state().subscribers == 1
     probe.stop()
+
+
+def test_the_end_of_a_run_that_was_given_up_does_not_end_the_subscribers_of_the_next(kept):
+    hang = Hang()
+    ref = start(kept, [tool("hang"), "Fine."], [hang.tool])
+    stream = ref.subscribe().stream
+    ref.prompt("Go.")
+    hang.begun.wait(SECONDS)
+    again = crash(kept, ref)
+    loops = [task.ref for task in kept.services.loop_tasks().which_children() if task.ref is not None]
+    hang.go.set()
+    for loop in loops:
+        loop.join(SECONDS)
+    assert again.state().subscribers == 1
+    ask(again)
+    kept.sessions.stop_session("s")
+    ends = [each.event for each in stream if isinstance(each, SessionEvent) and isinstance(each.event, AgentEnd)]
+    assert [end.outcome.stopped_by for end in ends] == ["crashed", "answered"]
+
+
+def test_an_actor_that_was_killed_begins_no_run(kept):
+    ref = start(kept, ["Yes."])
+    talk = ref._conversation()
+    ref.stop()
+    with pytest.raises(ActorDead):
+        talk.begin("r", "t")
+    assert talk.state().run_id == ""
 
 
 def test_who_waits_for_a_session_that_crashes_is_told(kept):
