@@ -18,6 +18,7 @@ from beamlens.llm.client import Message, Text, ToolCall, ToolOutput
 from beamlens.lua import Sandbox
 from beamlens.testing import ScriptedClient, tool
 from beamlens_actors import Registry
+from benchmarks.agent import journal
 from benchmarks.agent.measures import Side, Sizes, Values, median_of, must, took
 from benchmarks.agent.samples import OBSERVATION, RESULT, UNITS, snapshots
 
@@ -226,4 +227,5 @@ SIDE: Side = {
     "lua": lua,
     "compaction": compaction,
     "facts": facts,
+    "journal": journal.beamlens,
 }
