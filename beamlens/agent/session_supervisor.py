@@ -25,7 +25,7 @@ from beamlens.agent.session_registry import SessionRegistry
 from beamlens.agent.session_restore import check_queue_mode, check_restart, repair, restored
 from beamlens.agent.session_state import HealthSummary, SessionHealth, worst_first
 from beamlens.errors import BeamlensError
-from beamlens_actors import ActorError, AlreadyRegistered
+from beamlens_actors import ActorError, AlreadyRegistered, offload
 from beamlens_supervision import ChildNotFound, ChildSpec, ChildStartError
 from beamlens_supervision.child_spec import Restart
 
@@ -135,7 +135,8 @@ class SessionSupervisor:
                 self._said = True
                 logger.warning("sessions are kept in memory only: %s", NO_STATE_DIR)
             return None
-        return JournalWriter.create(
+        return offload(  # the disk, which a hub does not wait for
+            JournalWriter.create,
             self._state_dir,
             session_id,
             setup_of(agent, self._core),
@@ -189,7 +190,8 @@ class SessionSupervisor:
             if self._state_dir is None:
                 raise BeamlensError(f"no session can be restored: {NO_STATE_DIR}")
             try:
-                writer, journal = JournalWriter.resume(
+                writer, journal = offload(
+                    JournalWriter.resume,
                     self._state_dir,
                     session_id,
                     redactor=self._core.services.redactor,
@@ -313,7 +315,7 @@ class SessionSupervisor:
                 continue
             except ActorError:
                 break
-        life.close("stopped")
+        offload(life.close, "stopped")
         return True
 
     def close(self) -> None:

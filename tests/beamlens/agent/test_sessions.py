@@ -533,6 +533,25 @@ def test_slow_and_dead_subscribers_hold_nobody_up(kept):
         probe.stop()
 
 
+def test_sessions_can_be_started_by_an_actor_on_greenlets(kept):
+    class Host(Actor):
+        def on_receive(self, message):
+            if message == "ping":
+                return "pong"
+            self.session = start(kept, ["Yes."])
+            self.session.prompt("There?")
+            text = self.session.wait_for_idle(SECONDS).text
+            kept.sessions.stop_session("s")
+            return text, len(kept.sessions.restore("s", tools=()).state().messages)
+
+    host, other = (Host.options(backend="greenlets").start() for _ in range(2))
+    answer = host.ask("go", block=False)
+    assert other.ask("ping", timeout=SECONDS) == "pong"
+    assert answer.get(timeout=SECONDS) == ("Yes.", 2)
+    for ref in (host, other):
+        ref.stop()
+
+
 # -- health ----------------------------------------------------------------------------------------------------------
 
 
