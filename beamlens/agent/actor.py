@@ -131,8 +131,7 @@ class Agent(Actor):
         self._stopped = AbortSignal()
         self._abort = self._stopped.child()
         self._task: Task[RunOutcome] | None = None
-        hourly = setup.limits.calls_per_hour
-        self._ledger = None if hourly is None else Ledger(Budget(calls_per_hour=hourly))
+        self._ledger = hourly(setup.limits)
 
     def on_start(self) -> None:
         """Be ready; see to it that its run ends with it, also when it is killed."""
@@ -261,6 +260,11 @@ class Agent(Actor):
             ledger=self._ledger,
             run_id=run_id,
         )
+
+
+def hourly(limits: Limits) -> Ledger | None:
+    """What an agent may ask in an hour, over all its runs; ``None`` without such a limit."""
+    return None if limits.calls_per_hour is None else Ledger(Budget(calls_per_hour=limits.calls_per_hour))
 
 
 def check_setup(setup: AgentSetup) -> None:

@@ -63,19 +63,20 @@ class SessionActor(Agent):
         Raises:
             AlreadyRegistered: An agent of that key runs, or a session of that id.
         """
-        launcher = cls.options(name=f"session:{_label(life.session_id)}", register=(life.core.registry, life.key))
+        launcher = cls.options(name=f"session:{label(life.session_id)}", register=(life.core.registry, life.key))
         return cast("SessionRef", launcher.start(life, talk))
 
     def __init__(self, life: SessionLife, talk: Conversation) -> None:
         super().__init__(life.core, life.key, life.agent, talk)
         self._life = life
+        self._ledger = life.ledger  # calls before a crash count
 
     def on_start(self) -> None:
         """Be found; see to it that a run ends with it, also when it is killed."""
         life, talk, stopped = self._life, self._talk, self._stopped
 
         def ended(_ref: ActorRef[Any], reason: ExitReason) -> None:
-            life.ended(talk, reason)
+            life.cut_off(talk, reason)
             stopped.abort("the session ended")
 
         self.actor_ref.add_exit_callback(ended)
@@ -124,6 +125,6 @@ def _sessions(core: AgentCore | None) -> SessionSupervisor:
     return (core or default_core()).sessions
 
 
-def _label(session_id: str) -> str:
+def label(session_id: str) -> str:
     """An id for logs and threads: any text is an id."""
     return "".join(char if char.isprintable() else "?" for char in session_id[:60])

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from beamlens.agent.actor import hourly
 from beamlens.agent.conversation import Conversation
 from beamlens.agent.journal.records import OpenedRecord, Setup
 from beamlens.agent.journal.writer import JournalState, JournalWriter
@@ -16,9 +17,9 @@ from beamlens.agent.registry import AgentKey
 from beamlens.agent.session import SessionActor
 from beamlens.agent.session_state import SessionHealth, SessionState, SessionStats, count, judge
 from beamlens.agent.subagents import in_words
-from beamlens_actors import ActorError, clock
+from beamlens_actors import clock
 from beamlens_actors.waiting import Condition
-from beamlens_supervision import Ignore, SupervisionError
+from beamlens_supervision import Ignore
 from beamlens_supervision.child_spec import is_abnormal
 from beamlens_supervision.intensity import RestartWindow
 
@@ -78,6 +79,7 @@ class SessionLife:
         self.key = AgentKey(session_id)
         self.agent = agent
         self.ref: SessionRef | None = None
+        self.ledger = hourly(agent.limits)
         self._journal = journal
         self._no_journal = no_journal
         self._restart = restart
@@ -109,10 +111,13 @@ class SessionLife:
             `Ignore` when it crashed too often, or cannot be started again: then it has ended for good.
         """
         if not self._launched:
-            self.ref = SessionActor.launch(self, self._talk)
+            ref = SessionActor.launch(self, self._talk)
             self._launched = True
-            return self.ref
-        if self._closed or not self._window.record():
+            self._took_place(ref)
+            return ref
+        if self._closed:
+            return Ignore()
+        if not self._window.record():
             return self._give_up(f"it crashed more than {MAX_RESTARTS} times within {MAX_SECONDS:g} s")
         try:
             self._talk.close(let_go=False)
@@ -124,19 +129,24 @@ class SessionLife:
             ref = SessionActor.launch(self, self._talk)
         except Exception as error:  # noqa: BLE001 - the supervisor would try for ever, and end others
             return self._give_up(f"{type(error).__name__}: {error}")
-        if not self._replaced(ref):
+        if not self._took_place(ref):
             ref.kill()
             return Ignore()
         self._emit("session.restart", {"restarts": self._restarts, "messages": len(messages)})
         return ref
 
-    def _replaced(self, ref: SessionRef) -> bool:
+    def _took_place(self, ref: SessionRef) -> bool:
         with self._closing:
             if self._closed:  # it was stopped meanwhile
                 return False
             self.ref = ref
         self._notify()
+        ref.add_exit_callback(lambda _ref, reason: self._ended(reason))
         return True
+
+    def _ended(self, reason: ExitReason) -> None:
+        if self._restart == "temporary" or (self._restart == "transient" and not is_abnormal(reason)):
+            self.close(in_words(reason))
 
     def _messages_again(self) -> Sequence[Message]:
         """What was said, from the journal; from memory where that is not whole."""
@@ -154,14 +164,11 @@ class SessionLife:
         self.close("given up")
         return Ignore()
 
-    def ended(self, talk: Conversation, reason: ExitReason) -> None:
-        """Its actor has ended, on whatever thread. The run under way gets its one end here and now."""
-        words = in_words(reason)
+    @staticmethod
+    def cut_off(talk: Conversation, reason: ExitReason) -> None:
+        """The actor of a conversation has ended: the run under way gets its one end here and now."""
         talk.close(let_go=False)  # first: one that was killed may be about to begin a run
-        talk.cut_off(f"the session {words}", "crashed" if is_abnormal(reason) else "aborted")
-        again = self._restart == "permanent" or (self._restart == "transient" and is_abnormal(reason))
-        if self._launched and not again:
-            self.close(words)
+        talk.cut_off(f"the session {in_words(reason)}", "crashed" if is_abnormal(reason) else "aborted")
 
     def watch(self, supervisor: ActorRef[Any]) -> None:
         """End with the supervisor: nobody else would start its actor again."""
@@ -220,12 +227,10 @@ class SessionLife:
 
     def flush_later(self) -> None:
         """Have what a run that was lost left behind written, on a thread that may block."""
-        if self._journal is None or not self._journal.state().unwritten:
-            return
-        try:
-            self.core.services.loop_tasks().start_child(self._journal.flush, name=f"{self.session_id}:journal")
-        except (ActorError, SupervisionError):
-            return  # the next record takes it along, and the end of the session does
+        journal = self._journal
+        if journal is not None and journal.state().unwritten:
+            # Rare, and on a thread of nobody knows whom: neither it nor a supervisor may wait for the disk.
+            threading.Thread(target=journal.flush, name="beamlens-journal", daemon=True).start()
 
     # -- what is asked --------------------------------------------------------------------------------------------
 

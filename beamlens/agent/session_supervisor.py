@@ -19,7 +19,7 @@ from beamlens.agent.journal.reader import Stored, list_journals
 from beamlens.agent.journal.writer import JournalWriter
 from beamlens.agent.limits import Limits
 from beamlens.agent.registry import check_key
-from beamlens.agent.session import SessionRef
+from beamlens.agent.session import SessionRef, label
 from beamlens.agent.session_life import SessionLife, setup_of
 from beamlens.agent.session_registry import SessionRegistry
 from beamlens.agent.session_restore import check_queue_mode, check_restart, repair, restored
@@ -181,6 +181,7 @@ class SessionSupervisor:
             JournalLocked: Another process runs it; names that.
             JournalCorrupt: A line of its journal cannot be read; names file and line.
             JournalTooNew: It was written by a later version.
+            OSError: Its journal may not be read.
             BeamlensError: There is no state directory, or it could not be started.
         """
         session_id = check_key((session_id, "main", 0)).session_id
@@ -246,7 +247,7 @@ class SessionSupervisor:
         )
         try:
             supervisor = self._core.session_supervisor()
-            spec = ChildSpec(session_id, life.start, restart=restart, shutdown=SHUTDOWN)
+            spec = ChildSpec(label(session_id), life.start, restart=restart, shutdown=SHUTDOWN)
             with self._lock:
                 self._lives[session_id] = life
             supervisor.start_child(spec)

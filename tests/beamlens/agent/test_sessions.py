@@ -390,6 +390,36 @@ def test_who_waits_for_a_session_that_crashes_is_told(kept):
     thread.join()
 
 
+def test_calls_an_hour_are_counted_over_crashes(kept):
+    ref = start(kept, ["One.", "Two."], limits=Limits(calls_per_hour=1))
+    assert ask(ref).stopped_by == "answered"
+    assert ask(crash(kept, ref)).stopped_by == "calls_per_hour"
+
+
+def test_a_permanent_session_is_started_again_when_its_ref_is_stopped_and_ends_when_it_is_stopped_by_id(kept):
+    ref = start(kept, ["One."], restart="permanent")
+    ask(ref)
+    back = threading.Event()
+    kept.sessions.registry.subscribe(lambda event: back.set() if event.kind == "register" else None)
+    ref.stop()
+    assert back.wait(SECONDS)
+    assert len(kept.sessions.lookup("s").state().messages) == 2
+    assert kept.sessions.stop_session("s")
+    assert kept.sessions.list_sessions() == {}
+
+
+def test_a_session_whose_journal_is_spoilt_while_it_runs_is_given_up_with_the_reason(kept):
+    ref = start(kept, ["Yes."])
+    ask(ref)
+    path = ref.state().journal.path
+    with open(path, "r+b") as file:
+        file.write(b"???")
+    ref.kill()
+    (told,) = kept.events.wait_for("agent_core.session.gave_up")
+    assert f"{path}, line 1" in told["reason"]
+    assert kept.sessions.list_sessions() == {}
+
+
 def test_a_temporary_session_that_crashes_stays_away_and_can_be_restored(kept):
     ref = start(kept, ["Yes."], restart="temporary")
     ask(ref)
