@@ -6,6 +6,7 @@ import traceback
 import weakref
 
 import pytest
+
 from beamlens.probes import exceptions
 from beamlens.probes.exceptions import describe
 
@@ -73,28 +74,31 @@ def test_the_sample_service_is_a_program_like_any_other():
     assert frame.module == ""
 
 
-def test_nothing_of_the_exception_is_kept_alive():
-    class Order:
-        pass
+class Order:
+    """What a request is about."""
+
+
+def refusal(order):
+    """An exception of a class that nobody else holds, with `order` in its frames."""
 
     class Refused(Exception):
         pass
 
-    def refuse(order):
-        held = order
-        raise Refused(str(type(held)))
+    def refuse(held):
+        raise Refused(type(held).__name__)
 
+    return caught(lambda: refuse(order))
+
+
+def test_nothing_of_the_exception_is_kept_alive():
     order = Order()
-    gone = weakref.ref(order)
-    text = describe(caught(lambda: refuse(order)))
-    kind = weakref.ref(Refused)
-    assert text.type.endswith("Refused")
-    del order, refuse, Refused
+    error = refusal(order)
+    gone, kind = weakref.ref(order), weakref.ref(type(error))
+    text = describe(error)
+    assert (text.message, text.frames[0].function) == ("Order", "refusal.<locals>.refuse")
+    del order, error
     gc.collect()
-    assert gone() is None
-    # Its code stays, and names the class, but only its text.
-    assert text.frames[0].function.endswith("refuse")
-    assert kind() is None
+    assert (gone(), kind()) == (None, None)
 
 
 def test_causes_are_told_nearest_first_and_a_circle_ends():
