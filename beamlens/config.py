@@ -21,11 +21,13 @@ class Environment:
         disabled: ``BEAMLENS_DISABLED``: nothing is installed or started.
         watchers: ``BEAMLENS_WATCHERS``: names, separated by commas, for a start without ``watchers=``.
         budget_usd_per_day: ``BEAMLENS_BUDGET_USD_PER_DAY``: for a start without ``budget=``.
+        state_dir: ``BEAMLENS_STATE_DIR``: for a start without ``state_dir=``.
     """
 
     disabled: bool = False
     watchers: tuple[str, ...] = ()
     budget_usd_per_day: float | None = None
+    state_dir: str | None = None
 
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ) -> Environment:
@@ -39,7 +41,9 @@ class Environment:
             raise ConfigError(f"BEAMLENS_DISABLED must be 1 or 0, not {flag!r}", field="BEAMLENS_DISABLED")
         names = environ.get("BEAMLENS_WATCHERS", "").split(",")
         dollars = environ.get("BEAMLENS_BUDGET_USD_PER_DAY", "").strip()
-        return cls(flag in _ON, tuple(name.strip() for name in names if name.strip()), _amount(dollars))
+        state_dir = environ.get("BEAMLENS_STATE_DIR", "").strip() or None
+        watchers = tuple(name.strip() for name in names if name.strip())
+        return cls(flag in _ON, watchers, _amount(dollars), state_dir)
 
 
 def _amount(text: str) -> float | None:

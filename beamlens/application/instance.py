@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Self
@@ -66,6 +67,7 @@ class Beamlens:
         llm_timeout: float = 60.0,
         compaction_max_tokens: int = 50_000,
         compaction_keep_last: int = 5,
+        state_dir: str | os.PathLike[str] | None = None,
         **unknown: Any,
     ) -> Self:
         """Start watching this process. Everything is checked first; what fails leaves nothing behind.
@@ -85,6 +87,9 @@ class Beamlens:
             compaction_max_tokens: Size of a conversation with a model from which on its older part is summarised; see
                 `CompactionPolicy`.
             compaction_keep_last: So many of its last messages stay word for word.
+            state_dir: A folder for what is to outlive the process, made when it is missing; by default
+                ``BEAMLENS_STATE_DIR`` says. With one, a restart goes on with the budget where it was, and processes
+                that share the folder and the instance's name share the budget. Without, it is kept in memory.
             unknown: Refused, with the arguments that exist.
 
         Returns:
@@ -108,6 +113,7 @@ class Beamlens:
             redact=redact,
             llm_timeout=llm_timeout,
             compaction=CompactionPolicy(compaction_max_tokens, compaction_keep_last),
+            state_dir=state_dir,
         )
         instance = cls(plan)
         if not environment.disabled:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 from beamlens.agent.budget import Budget
@@ -30,6 +32,7 @@ class Plan:
         budget: What models may cost.
         llm_timeout: Seconds for one model call.
         compaction: When a conversation is shortened.
+        state_dir: The folder of what outlives the process; ``None``: nothing does.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Plan:
     budget: Budget | None
     llm_timeout: float
     compaction: CompactionPolicy
+    state_dir: Path | None = None
 
     @classmethod
     def check(
@@ -55,6 +59,7 @@ class Plan:
         redact: Iterable[str],
         llm_timeout: object,
         compaction: CompactionPolicy,
+        state_dir: object,
     ) -> Self:
         """Check the arguments of `Beamlens.start`, and what the environment says where they say nothing.
 
@@ -76,6 +81,7 @@ class Plan:
             budget=_budget(budget, environment),
             llm_timeout=seconds,
             compaction=compaction,
+            state_dir=_folder(environment.state_dir if state_dir is None else state_dir),
         )
         plan._check_clients()
         return plan
@@ -108,6 +114,22 @@ def _seconds(field: str, value: object) -> float:
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
         raise ConfigError(f"{field} must be seconds above 0, not {value!r}", field=field)
     return value
+
+
+def _folder(given: object) -> Path | None:
+    if given is None:
+        return None
+    if not isinstance(given, str | os.PathLike) or not str(given) or "\0" in str(given):
+        raise ConfigError(f"state_dir must be a path or None, not {given!r}", field="state_dir")
+    try:
+        # Absolute: the host may change its working directory.
+        folder = Path(given).expanduser().absolute()
+        is_file = folder.exists() and not folder.is_dir()
+    except (ValueError, TypeError, RuntimeError, OSError) as error:
+        raise ConfigError(f"state_dir cannot be used: {given!r} ({error})", field="state_dir") from error
+    if is_file:
+        raise ConfigError(f"state_dir must be a folder, and {str(folder)!r} is a file", field="state_dir")
+    return folder
 
 
 def _budget(given: object, environment: Environment) -> Budget | None:

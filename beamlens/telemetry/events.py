@@ -177,6 +177,11 @@ def _agent_core_events() -> list[Event]:
             {"spent": _NUMBER, "bound": _NUMBER},
             {"limit": str},
         ),
+        Event(
+            "budget.file_unusable",
+            "The budget's file cannot be read or written; reason says why. Once until it can be again.",
+            metadata={"path": str, "reason": str},
+        ),
     ]
 
 
