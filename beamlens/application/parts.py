@@ -113,10 +113,10 @@ def _alert_events(bus: Bus) -> Callable[[Verdict, Alert], None]:
 
     def changed(verdict: Verdict, alert: Alert) -> None:
         if verdict is Verdict.DELIVERED:
-            bus.emit("watcher.alert_fired", alert.watcher, alert=alert)
+            bus.emit("watcher.alert_fired", alert.watcher, alert=alert, trust="untrusted")
         elif verdict is Verdict.MERGED:
-            bus.emit("watcher.alert_merged", alert.watcher, {"count": alert.count}, alert=alert)
+            bus.emit("watcher.alert_merged", alert.watcher, {"count": alert.count}, alert=alert, trust="untrusted")
         else:
-            bus.emit("watcher.alert_dropped", alert.watcher, alert=alert, reason=verdict.value)
+            bus.emit("watcher.alert_dropped", alert.watcher, alert=alert, reason=verdict.value, trust="untrusted")
 
     return changed

@@ -150,7 +150,7 @@ class CoordinatorActor(Actor):
 
     def _alerts_waiting(self) -> None:
         for alert in self._board.take():
-            self._services.bus.emit("coordinator.alert_received", NAME, alert=alert)
+            self._services.bus.emit("coordinator.alert_received", NAME, alert=alert, trust="untrusted")
         now = clock.monotonic()
         if self._waiting_since is None:
             self._waiting_since = now

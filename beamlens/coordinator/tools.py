@@ -147,7 +147,7 @@ def _produce(desk: Desk, arguments: ProduceInsight) -> dict[str, Any]:
         raise
     desk.keep(insight)
     desk.board.update(insight.alert_ids, "resolved", f"insight {insight.id}")
-    desk.emit("insight_produced", insight=insight)
+    desk.emit("insight_produced", insight=insight, trust="untrusted")
     return {"insight_produced": insight.id}
 
 

@@ -124,7 +124,7 @@ class Look:
         found.evidence = gathered
 
     def _evidence_failed(self, sensor: str, error: Exception) -> None:
-        self._found.emit("evidence_failed", sensor=sensor, reason=f"{type(error).__name__}: {error}")
+        self._found.emit("evidence_failed", sensor=sensor, reason=f"{type(error).__name__}: {error}", trust="untrusted")
 
 
 _REMEMBERED = 900.0
