@@ -79,6 +79,8 @@ class Ledger:
             results, seen = list(self._results), list(self._snapshots)
         snapshots = {snapshot.id: snapshot for snapshot in (*cited, *seen)}
         pool.put(float(len(snapshots)))
+        for metric in metrics:
+            pool.add_text(metric.description)
         for snapshot in snapshots.values():
             pool.add_snapshot(snapshot.data, snapshot.captured_at.timestamp())
         _add_bounds(pool, metrics, snapshots.values())
