@@ -8,7 +8,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from beamlens.agent import Services, ToolError
+from beamlens.agent.services import Services
+from beamlens.agent.tool import ToolError
 from beamlens.findings.alert import Alert, Severity
 from beamlens.findings.ledger import Ledger
 from beamlens.findings.snapshot import Snapshot
