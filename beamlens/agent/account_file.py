@@ -134,8 +134,6 @@ class AccountFile:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        if fcntl is None:
-            raise OSError(errno.ENOSYS, "this system has no POSIX locks")
         with _gate:
             self._lock_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | _SAFELY
@@ -252,6 +250,8 @@ def _lock(descriptor: int) -> None:
     Raises:
         OSError: It was not free in time; whoever has it may be stopped.
     """
+    if fcntl is None:
+        raise OSError(errno.ENOSYS, "this system has no POSIX locks")
     deadline = time.monotonic() + _LOCK_TIMEOUT
     while True:
         try:
