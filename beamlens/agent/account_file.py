@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import logging
 import os
@@ -66,8 +67,7 @@ class AccountFile:
             bounds: Limit to bound: what an unreadable file counts as.
             on_trouble: Is called with path and reason when the file cannot be used, once until it can be again.
         """
-        # A file name may have 255 bytes.
-        stem = f"budget-{quote(name, safe='')[:200]}"
+        stem = f"budget-{_file_name(name)}"
         self.path = folder / f"{stem}.json"
         self._lock_path = folder / f"{stem}.lock"
         self._bounds = dict(bounds)
@@ -90,7 +90,7 @@ class AccountFile:
         """See `KeepsAccount`; without the lock, as the file is replaced as a whole."""
         try:
             account = self._read()
-        except (OSError, _UnreadableError):
+        except (OSError, _UnreadableError, _NewerError):
             return self._last
         account.add(self._unsaved)
         self._bury(account)
@@ -289,6 +289,12 @@ def _dead(owner: Owner) -> bool:
     except OSError:
         return False
     return False
+
+
+def _file_name(name: str) -> str:
+    """A name as part of a file's, which may have 255 bytes."""
+    quoted = quote(name, safe="")
+    return quoted if len(quoted) <= 150 else f"{quoted[:130]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
 def _said(error: OSError) -> str:

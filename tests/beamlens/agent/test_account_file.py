@@ -94,9 +94,9 @@ def test_a_limit_that_is_new_after_a_restart_counts_what_was_spent_before(begin)
 
 def test_instances_of_other_names_have_their_own(begin, tmp_path):
     budget = Budget(calls_per_hour=1)
-    for name in ("app", "../app", "ápp/ b", "x" * 400, "."):
+    for name in ("app", "../app", "ápp/ b", "x" * 400, "x" * 401, "."):
         spend(begin(budget, name), Usage(input_tokens=1))
-    assert len(list(tmp_path.glob("budget-*.json"))) == 5
+    assert len(list(tmp_path.glob("budget-*.json"))) == 6
     assert list(tmp_path.parent.glob("*.json")) == []
 
 
@@ -290,6 +290,7 @@ def test_a_file_of_a_newer_version_is_left_as_it_is_and_counts_as_a_spent_budget
     for _ in range(2):
         with pytest.raises(BudgetExceeded):
             spend(ledger, Usage(input_tokens=1))
+    assert ledger.spent() == {"calls_per_hour": 3}
     assert told == [(str(path), "it has format 2, and this Beamlens knows up to 1")]
     assert path.read_text() == '{"format": 2, "what": "else"}'
 
