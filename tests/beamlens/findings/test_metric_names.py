@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from beamlens.findings.facts import Mismatch, Pool, check, read
@@ -105,6 +105,7 @@ def test_spaces_may_divide_numbers_as_well():
 _SPACES = st.sampled_from([" ", "\u2007", "\u2009", "\u00a0", "\u202f", ",", "'", "_"])
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**15), _SPACES)
 def test_a_number_in_thousands_is_the_number(value, space):
     written = f"{value:,}".replace(",", space)
@@ -118,6 +119,7 @@ _LEVEL = st.sampled_from(["is", "was", "is now", "rose to", "stands at", "=", ":
 _VALUES = st.floats(1, 1e6).map(lambda value: round(value, 2))
 
 
+@settings(deadline=None)  # the first example compiles what the others use
 @given(st.lists(_VALUES, min_size=2, max_size=6, unique=True), _LEVEL, st.data())
 def test_a_metrics_own_value_always_verifies_and_anothers_does_not(values, level, data):
     names = [f"part{chr(97 + at)}_mb" for at in range(len(values))]
@@ -132,6 +134,7 @@ def test_a_metrics_own_value_always_verifies_and_anothers_does_not(values, level
     assert [(wrong.metric, wrong.text) for wrong in verdict.mismatched] == [(names[at], f"{other:.2f} MB")]
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80), _VALUES)
 def test_naming_metrics_never_refuses_what_a_text_or_a_result_said(words, value):
     """The same number in a row of a result, or in a log line, may be what is meant."""
