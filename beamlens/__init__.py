@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from beamlens.agent import Budget
+from beamlens.agent.budget import Budget
 from beamlens.application import Beamlens, InstanceStatus, Report, WatcherSpec, registry
 from beamlens.domains import Domain, callback
 from beamlens.errors import (

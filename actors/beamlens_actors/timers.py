@@ -66,6 +66,8 @@ class TimerThread:
 
     # Cancelled timers stay in the heap until due; beyond this many they are swept.
     _SWEEP_AT = 1024
+    # Seconds without a timer after which the thread ends, so that a host that stopped everything has no thread left.
+    _IDLE = 5.0
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Timer]] = []
@@ -101,19 +103,26 @@ class TimerThread:
 
     def _run(self) -> None:
         context.local.never_blocks = True
-        while True:
-            self._next().fire()
+        while (timer := self._next()) is not None:
+            timer.fire()
 
-    def _next(self) -> Timer:
+    def _next(self) -> Timer | None:
+        """The next timer, once it is due; none when there was none for a while: then the thread ends."""
         with self._changed:
             while True:
+                while self._heap and not self._heap[0][2].active:
+                    heapq.heappop(self._heap)
                 if not self._heap:
-                    self._changed.wait()
+                    self._changed.wait(self._IDLE)
+                    if not self._heap:
+                        self._running = False
+                        return None
                     continue
                 left = self._heap[0][0] - time.monotonic()
                 if left <= 0:
                     return heapq.heappop(self._heap)[2]
-                self._changed.wait(min(left, threading.TIMEOUT_MAX))
+                # It looks again now and then: cancelling does not wake it.
+                self._changed.wait(min(left, self._IDLE))
 
 
 _thread = TimerThread()

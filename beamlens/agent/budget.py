@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import secrets
 import threading
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
+from beamlens.agent.account import AccountInMemory, Held, KeepsAccount
 from beamlens.errors import BudgetExceeded, ConfigError
 from beamlens.llm.client import Request, Text, ToolOutput, Usage
 from beamlens.llm.pricing import cost
@@ -17,11 +18,7 @@ from beamlens_actors import clock
 if TYPE_CHECKING:
     from beamlens_actors import AbortSignal
 
-HOUR = 3600.0
-DAY = 86_400.0
-
-_WINDOWS = {"usd_per_day": DAY, "tokens_per_hour": HOUR, "calls_per_hour": HOUR}
-_GRAINS = 1000
+_LOOK_AGAIN = 0.25
 _DEAREST = "claude-opus-4"
 
 Exhausted = Callable[[str, float, float], object]
@@ -54,46 +51,20 @@ class Budget:
                     field=f"budget.{each.name}",
                 )
 
-
-class _Line:
-    """One limit: what was spent within its window, and what calls in flight may come to."""
-
-    def __init__(self, name: str, bound: float) -> None:
-        self.name = name
-        self.bound = bound
-        self.leases: dict[Lease, float] = {}
-        self.told = False
-        self._window = _WINDOWS[name]
-        self._spent = 0.0
-        # First and last moment and sum of what was spent close together: bounded, and given back late, not early.
-        self._entries: deque[list[float]] = deque()
-
-    def add(self, amount: float) -> None:
-        now = clock.monotonic()
-        if self._entries and now - self._entries[-1][0] < self._window / _GRAINS:
-            self._entries[-1][1] = now
-            self._entries[-1][2] += amount
-        else:
-            self._entries.append([now, now, amount])
-
-    def in_flight(self) -> float:
-        return math.fsum(self.leases.values())
-
-    def spent(self) -> float:
-        since = clock.monotonic() - self._window
-        while self._entries and self._entries[0][1] <= since:
-            self._entries.popleft()
-        # Summed anew: a running sum of floats would drift, and never come back to 0.
-        return math.fsum(entry[2] for entry in self._entries)
+    def bounds(self) -> dict[str, float]:
+        """Its limits, by name."""
+        given = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {name: bound for name, bound in given.items() if bound is not None}
 
 
 class Lease:
     """A call that may be made; must be settled, failed or returned, once."""
 
     def __init__(self, ledger: Ledger, model: str, estimate: Mapping[str, float], sent: Mapping[str, float]) -> None:
+        self.id = secrets.token_hex(8)
+        self.estimate = estimate
         self._ledger = ledger
         self._model = model
-        self.estimate = estimate
         self._sent = sent
 
     def settle(self, model: str, usage: Usage) -> None:
@@ -113,33 +84,39 @@ class Ledger:
     """Keeps a budget. Thread-safe.
 
     A call is admitted while what was spent, with what the calls in flight may come to, is below each limit. If
-    only the calls in flight stand in the way, their end is waited for. So no limit is passed by more than one call.
+    only the calls in flight stand in the way, their end is waited for. So no limit is passed by more than one call,
+    whichever of the processes that share the account make it.
     """
 
-    def __init__(self, budget: Budget, on_exhausted: Exhausted = lambda _limit, _spent, _bound: None) -> None:
+    def __init__(
+        self,
+        budget: Budget,
+        on_exhausted: Exhausted = lambda _limit, _spent, _bound: None,
+        account: KeepsAccount | None = None,
+    ) -> None:
         """Open a ledger.
 
         Args:
             budget: The limits.
             on_exhausted: Is called with limit, spent and bound, once each time that one runs out.
+            account: Where it is kept; by default in memory.
         """
-        self._lines = [
-            _Line(each.name, getattr(budget, each.name))
-            for each in fields(budget)
-            if getattr(budget, each.name) is not None
-        ]
+        self._bounds = budget.bounds()
+        self._told: set[str] = set()
         self._on_exhausted = on_exhausted
+        self._account = account or AccountInMemory()
         self._changed = threading.Condition()
 
     @property
     def limits(self) -> tuple[str, ...]:
         """Names of its limits."""
-        return tuple(line.name for line in self._lines)
+        return tuple(self._bounds)
 
     def spent(self) -> dict[str, float]:
         """Limit to what was spent within its window."""
         with self._changed:
-            return {line.name: line.spent() for line in self._lines}
+            account, now = self._account.look(), self._account.now()
+            return {limit: account.spent(limit, now) for limit in self._bounds}
 
     def reserve(self, model: str, request: Request, abort: AbortSignal) -> Lease:
         """Ask for a call.
@@ -156,39 +133,41 @@ class Ledger:
             take_back()
         if full is None:
             return lease
-        line, spent, first = full
+        limit, spent, first = full
         if first:
-            self._on_exhausted(line.name, spent, line.bound)
-        raise BudgetExceeded(line.name, spent, line.bound)
+            self._on_exhausted(limit, spent, self._bounds[limit])
+        raise BudgetExceeded(limit, spent, self._bounds[limit])
 
-    def _admit(self, lease: Lease, abort: AbortSignal) -> tuple[_Line, float, bool] | None:
+    def _admit(self, lease: Lease, abort: AbortSignal) -> tuple[str, float, bool] | None:
         with self._changed:
             while True:
-                for line in self._lines:
-                    spent = line.spent()
-                    if spent >= line.bound:
-                        first, line.told = not line.told, True
-                        return line, spent, first
-                if all(line.spent() + line.in_flight() < line.bound for line in self._lines):
-                    break
+                with self._account.change() as account:
+                    now = self._account.now()
+                    spent = {limit: account.spent(limit, now) for limit in self._bounds}
+                    for limit, bound in self._bounds.items():
+                        if spent[limit] >= bound:
+                            first = limit not in self._told
+                            self._told.add(limit)
+                            return limit, spent[limit], first
+                    if all(spent[limit] + account.in_flight(limit) < bound for limit, bound in self._bounds.items()):
+                        self._told.clear()
+                        account.book({"calls_per_hour": 1.0}, now)  # certain from now on, whatever becomes of it
+                        account.begin(lease.id, Held(self._account.owner(), now, lease.estimate))
+                        return None
                 abort.raise_if_aborted()
-                clock.wait_condition(self._changed)
-            for line in self._lines:
-                line.told = False
-                if line.name == "calls_per_hour":
-                    line.add(1)  # certain from now on, whatever becomes of it
-                else:
-                    line.leases[lease] = lease.estimate[line.name]
-        return None
+                clock.wait_condition(self._changed, _LOOK_AGAIN if self._account.shared else None)
 
     def close(self, lease: Lease, spent: Mapping[str, float]) -> None:
         """Book what a call came to; for `Lease`."""
         with self._changed:
-            for line in self._lines:
-                line.leases.pop(lease, None)
-                amount = spent.get(line.name, 0.0)
-                if amount:
-                    line.add(amount)
+            with self._account.change() as account:
+                if lease.id not in account.held:  # taken for dead, and booked with what it might come to
+                    spent = {
+                        limit: spent.get(limit, 0.0) - lease.estimate.get(limit, 0.0)
+                        for limit in {*spent, *lease.estimate}
+                    }
+                account.end(lease.id)
+                account.book(spent, self._account.now())
             self._changed.notify_all()
 
     def _notify(self) -> None:

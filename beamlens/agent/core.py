@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Self
 from beamlens.agent.prompts import PromptLog
 from beamlens.agent.registry import AgentRegistry, AgentRegistryActor
 from beamlens.agent.services import Services
-from beamlens.errors import ConfigError, LLMError
+from beamlens.config import state_folder
+from beamlens.errors import LLMError
 from beamlens.llm.client import Completion, Request
 from beamlens.redact import Redactor
 from beamlens.telemetry import Bus
@@ -104,7 +105,7 @@ class AgentCore:
         Raises:
             ConfigError: `state_dir` cannot be a directory, or `fsync` is none of the choices.
         """
-        directory = check_state_dir(state_dir)
+        directory = state_folder(state_dir)
         if state_dir is not None or fsync != "run":  # what needs no journal imports none
             from beamlens.agent.journal.policy import check_fsync
 
@@ -235,22 +236,6 @@ def sessions_child(names: Registry, on_event: Callable[[Any], object] | None = N
     )
     options: dict[str, Any] = {"max_restarts": 1_000_000} | ({} if on_event is None else {"on_event": on_event})
     return ChildSpec("SessionSupervisor", launcher.start, (), options, type="supervisor", shutdown=2.5)
-
-
-def check_state_dir(state_dir: object) -> Path | None:
-    """`state_dir` as a path; it is made when it is first needed.
-
-    Raises:
-        ConfigError: It is no path, or something else is there.
-    """
-    if state_dir is None:
-        return None
-    if not isinstance(state_dir, str | os.PathLike) or not str(state_dir):
-        raise ConfigError(f"state_dir must be a directory's path, not {state_dir!r}", field="state_dir")
-    path = Path(state_dir).expanduser().absolute()
-    if path.exists() and not path.is_dir():
-        raise ConfigError(f"state_dir must be a directory, and {path} is something else", field="state_dir")
-    return path
 
 
 _default: AgentCore | None = None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 if TYPE_CHECKING:
     from beamlens.agent.limits import RunOutcome
     from beamlens.agent.tool import ToolResult
+    from beamlens.agent.trust import Trust
     from beamlens.llm.client import Message
     from beamlens_actors import EventStream
 
@@ -82,13 +83,14 @@ class ToolExecutionStart(AgentEvent):
 
 @dataclass(frozen=True, slots=True)
 class ToolExecutionUpdate(AgentEvent):
-    """A tool has a partial result. None comes after its end."""
+    """A tool has a partial result. None comes after its end. ``trust``: of its tool, as its result will have."""
 
     type: ClassVar[str] = "tool_execution_update"
     lossy: ClassVar[bool] = True
     call_id: str
     tool_name: str
     partial: Any
+    trust: Trust = "trusted"
 
 
 @dataclass(frozen=True, slots=True)

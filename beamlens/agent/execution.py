@@ -17,6 +17,7 @@ from beamlens_actors import AbortSignal, clock
 
 if TYPE_CHECKING:
     from beamlens.agent.services import Services
+    from beamlens.agent.trust import Trust
     from beamlens.llm.client import ToolCall
 
 
@@ -26,7 +27,7 @@ class ToolEvents:
     def tool_started(self, call: ToolCall) -> None:
         """A call was dispatched."""
 
-    def tool_updated(self, call: ToolCall, partial: Any) -> None:
+    def tool_updated(self, call: ToolCall, partial: Any, trust: Trust) -> None:
         """A tool has a partial result; on the tool's thread."""
 
     def tool_ended(self, call: ToolCall, result: ToolResult) -> None:
@@ -70,14 +71,16 @@ class ToolExecution:
 
     def make(self, index: int, call: ToolCall, wake: Callable[[], object]) -> RunningCall:
         """A call that is not started."""
+        tool = self._tools.get(call.name)
+        trust: Trust = "trusted" if tool is None else tool.trust
         return RunningCall(
             index,
             call,
-            self._tools.get(call.name),
+            tool,
             abort=self._abort,
             timeout=self._timeout,
             retries=self._retries,
-            on_update=lambda partial: self._events.tool_updated(call, partial),
+            on_update=lambda partial: self._events.tool_updated(call, partial, trust),
             wake=wake,
         )
 
@@ -100,24 +103,24 @@ class ToolExecution:
     def end(self, running: RunningCall, result: ToolResult, *, dispatched: bool = True) -> None:
         """Tell its result."""
         running.close()
-        call = running.call
+        call, trust = running.call, result.trust.level
         if dispatched:
             took = {"duration": clock.monotonic() - running.began}
             if result.error_type in BROKEN:
-                self._emit("tool.exception", call, took, reason=result.content)
+                self._emit("tool.exception", call, took, reason=result.content, trust=trust)
             else:
-                self._emit("tool.stop", call, took, is_error=result.is_error)
+                self._emit("tool.stop", call, took, is_error=result.is_error, trust=trust)
         if not result.is_error or result.error_type == "tool_error":
-            self._emit_task("end", call, is_error=result.is_error)
+            self._emit_task("end", call, is_error=result.is_error, trust=trust)
         else:
-            self._emit_task("error", call, reason=result.error_type)
+            self._emit_task("error", call, reason=result.error_type, trust=trust)
         self._services.bus.emit(
             "agent_core.tool_result.emit",
             self._agent,
             tool_name=call.name,
             tool_call_id=call.id,
             is_error=result.is_error,
-            trust=result.trust.level,
+            trust=trust,
         )
         self._events.tool_ended(call, result)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from beamlens.agent.limits import RunOutcome
     from beamlens.agent.services import Services
     from beamlens.agent.tool import ToolResult
+    from beamlens.agent.trust import Trust
     from beamlens.llm.client import ToolCall
     from beamlens_actors import EventStream
 
@@ -122,9 +123,9 @@ class Reporter(ToolEvents):
         """See `ToolEvents`."""
         self.tell(events.ToolExecutionStart, call.id, call.name, call.arguments)
 
-    def tool_updated(self, call: ToolCall, partial: Any) -> None:
+    def tool_updated(self, call: ToolCall, partial: Any, trust: Trust) -> None:
         """See `ToolEvents`."""
-        self.tell(events.ToolExecutionUpdate, call.id, call.name, partial)
+        self.tell(events.ToolExecutionUpdate, call.id, call.name, partial, trust)
 
     def tool_ended(self, call: ToolCall, result: ToolResult) -> None:
         """See `ToolEvents`."""

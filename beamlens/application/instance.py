@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from beamlens.agent.budget import Budget
@@ -67,7 +67,7 @@ class Beamlens:
         llm_timeout: float = 60.0,
         compaction_max_tokens: int = 50_000,
         compaction_keep_last: int = 5,
-        state_dir: str | Path | None = None,
+        state_dir: str | os.PathLike[str] | None = None,
         **unknown: Any,
     ) -> Self:
         """Start watching this process. Everything is checked first; what fails leaves nothing behind.
@@ -87,8 +87,10 @@ class Beamlens:
             compaction_max_tokens: Size of a conversation with a model from which on its older part is summarised; see
                 `CompactionPolicy`.
             compaction_keep_last: So many of its last messages stay word for word.
-            state_dir: Where sessions of your own agents are kept, in a folder ``sessions``; made when first needed. By
-                default ``BEAMLENS_STATE_DIR``, and without that they are in memory.
+            state_dir: A folder for what is to outlive the process, made when it is missing; by default
+                ``BEAMLENS_STATE_DIR`` says. With one, a restart goes on with the budget where it was, and processes
+                that share the folder and the instance's name share the budget. Sessions of your own agents are
+                kept in its folder ``sessions``. Without, all that is in memory.
             unknown: Refused, with the arguments that exist.
 
         Returns:

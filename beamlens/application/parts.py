@@ -6,8 +6,10 @@ import logging
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 
+from beamlens.agent.account import AccountInMemory, KeepsAccount
 from beamlens.agent.budget import Budget, Ledger
 from beamlens.agent.core import AgentCore
 from beamlens.agent.prompts import PromptLog
@@ -66,7 +68,7 @@ class Parts:
             redactor=plan.redactor,
             prompts=prompts,
             llm_timeout=plan.llm_timeout,
-            budget=_ledger(plan.budget, bus),
+            budget=_ledger(plan, bus),
             compaction=plan.compaction,
         )
         bus.listen(alert_log.listen)
@@ -77,13 +79,34 @@ class Parts:
         return cls(agents, bus, usage, prompts, Insights(), inbox, services, core)
 
 
-def _ledger(budget: Budget | None, bus: Bus) -> Ledger | None:
+def _ledger(plan: Plan, bus: Bus) -> Ledger | None:
+    if plan.budget is None:
+        return None
+
     def exhausted(limit: str, spent: float, bound: float) -> None:
         text = "the budget is spent: %s is %g, and %g were used; the offline analyst takes over"
         logger.warning(text, limit, bound, spent)
         bus.emit("budget.exhausted", "budget", {"spent": spent, "bound": bound}, limit=limit)
 
-    return None if budget is None else Ledger(budget, exhausted)
+    return Ledger(plan.budget, exhausted, _account(plan, plan.budget, bus))
+
+
+def _account(plan: Plan, budget: Budget, bus: Bus) -> KeepsAccount:
+    if plan.state_dir is None:
+        _say_in_memory()
+        return AccountInMemory()
+    from beamlens.agent.account_file import AccountFile
+
+    def unusable(path: str, reason: str) -> None:
+        bus.emit("budget.file_unusable", "budget", path=path, reason=reason)
+
+    return AccountFile(plan.state_dir, plan.name, budget.bounds(), unusable)
+
+
+@lru_cache(maxsize=1)
+def _say_in_memory() -> None:
+    """Once a process."""
+    logger.warning("the budget is kept in memory: a restart begins anew; state_dir= or BEAMLENS_STATE_DIR keeps it")
 
 
 def _alert_events(bus: Bus) -> Callable[[Verdict, Alert], None]:
@@ -91,10 +114,10 @@ def _alert_events(bus: Bus) -> Callable[[Verdict, Alert], None]:
 
     def changed(verdict: Verdict, alert: Alert) -> None:
         if verdict is Verdict.DELIVERED:
-            bus.emit("watcher.alert_fired", alert.watcher, alert=alert)
+            bus.emit("watcher.alert_fired", alert.watcher, alert=alert, trust="untrusted")
         elif verdict is Verdict.MERGED:
-            bus.emit("watcher.alert_merged", alert.watcher, {"count": alert.count}, alert=alert)
+            bus.emit("watcher.alert_merged", alert.watcher, {"count": alert.count}, alert=alert, trust="untrusted")
         else:
-            bus.emit("watcher.alert_dropped", alert.watcher, alert=alert, reason=verdict.value)
+            bus.emit("watcher.alert_dropped", alert.watcher, alert=alert, reason=verdict.value, trust="untrusted")
 
     return changed

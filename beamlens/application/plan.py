@@ -9,9 +9,8 @@ from typing import Any, Self
 
 from beamlens.agent.budget import Budget
 from beamlens.agent.compaction import CompactionPolicy
-from beamlens.agent.core import check_state_dir
 from beamlens.application.specs import Watched, resolve, resolve_operators
-from beamlens.config import Environment
+from beamlens.config import Environment, state_folder
 from beamlens.errors import ConfigError
 from beamlens.llm.registry import ClientRegistry
 from beamlens.redact import Redactor
@@ -32,7 +31,7 @@ class Plan:
         budget: What models may cost.
         llm_timeout: Seconds for one model call.
         compaction: When a conversation is shortened.
-        state_dir: Where sessions are kept; ``None``: in memory.
+        state_dir: The folder of what outlives the process; ``None``: nothing does.
     """
 
     name: str
@@ -43,7 +42,7 @@ class Plan:
     budget: Budget | None
     llm_timeout: float
     compaction: CompactionPolicy
-    state_dir: Path | None
+    state_dir: Path | None = None
 
     @classmethod
     def check(
@@ -81,7 +80,7 @@ class Plan:
             budget=_budget(budget, environment),
             llm_timeout=seconds,
             compaction=compaction,
-            state_dir=check_state_dir(environment.state_dir if state_dir is None else state_dir),
+            state_dir=state_folder(environment.state_dir if state_dir is None else state_dir),
         )
         plan._check_clients()
         return plan

@@ -7,18 +7,18 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from beamlens.agent import AgentLoop, Limits, RunOutcome
+from beamlens.agent.limits import Limits, RunOutcome
 from beamlens.agent.supervised import GRACE
 from beamlens.coordinator.board import Board
 from beamlens.coordinator.inbox import AlertInbox, AlertsWaiting
-from beamlens.coordinator.prompt import SYSTEM, opening
-from beamlens.coordinator.tools import NAME, Desk, coordinator_tools
+from beamlens.coordinator.prompt import NAME, SYSTEM, opening
 from beamlens.findings import AgentStatus, Insight, StatusRequest
 from beamlens_actors import AbortSignal, Actor, ActorError, ExitReason, clock
 from beamlens_supervision import ChildSpec, SupervisionError
 
 if TYPE_CHECKING:
-    from beamlens.agent import Services
+    from beamlens.agent.loop import AgentLoop
+    from beamlens.agent.services import Services
     from beamlens.llm.client import LLMClient
     from beamlens_actors import Registry
 
@@ -150,7 +150,7 @@ class CoordinatorActor(Actor):
 
     def _alerts_waiting(self) -> None:
         for alert in self._board.take():
-            self._services.bus.emit("coordinator.alert_received", NAME, alert=alert)
+            self._services.bus.emit("coordinator.alert_received", NAME, alert=alert, trust="untrusted")
         now = clock.monotonic()
         if self._waiting_since is None:
             self._waiting_since = now
@@ -183,6 +183,10 @@ class CoordinatorActor(Actor):
         )
 
     def _make_loop(self, client: LLMClient | None) -> AgentLoop:
+        # Here and not at the top: many a process never has an alert.
+        from beamlens.agent.loop import AgentLoop
+        from beamlens.coordinator.tools import Desk, coordinator_tools
+
         desk = Desk(self._services, self._board, self._insights.add, lambda: loop.model)
         loop = AgentLoop(
             self._services,

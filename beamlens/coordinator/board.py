@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from beamlens.agent import ToolError
+from beamlens.agent.tool import ToolError
 from beamlens.findings import Alert, AlertStatus
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ from beamlens.findings import Alert
 from beamlens.llm.client import Text
 from beamlens.llm.fence import RULE
 
+NAME = "coordinator"
 SYSTEM = f"""\
 You correlate alerts from the watchers of one running Python process into insights. Each watcher sees one domain
 (runtime, logs, exceptions, ...); you see them all.

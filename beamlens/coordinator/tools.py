@@ -10,14 +10,13 @@ from pydantic import Field
 
 from beamlens.agent import Services, Tool, ToolError
 from beamlens.coordinator.board import Board, Filter
+from beamlens.coordinator.prompt import NAME
 from beamlens.findings import Alert, Cause, Confidence, Correlation, Insight
 from beamlens.findings.tools import Arguments, Line, Think, Word
 from beamlens.telemetry import run as runs
 
 if TYPE_CHECKING:
     from beamlens.evidence import Place
-
-NAME = "coordinator"
 
 
 class GetAlerts(Arguments):
@@ -147,7 +146,7 @@ def _produce(desk: Desk, arguments: ProduceInsight) -> dict[str, Any]:
         raise
     desk.keep(insight)
     desk.board.update(insight.alert_ids, "resolved", f"insight {insight.id}")
-    desk.emit("insight_produced", insight=insight)
+    desk.emit("insight_produced", insight=insight, trust="untrusted")
     return {"insight_produced": insight.id}
 
 

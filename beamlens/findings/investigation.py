@@ -8,7 +8,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from beamlens.agent import Services, ToolError
+from beamlens.agent.services import Services
+from beamlens.agent.tool import ToolError
 from beamlens.findings.alert import Alert, Severity
 from beamlens.findings.ledger import Ledger
 from beamlens.findings.snapshot import Snapshot
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from beamlens.detect import SensorState
     from beamlens.domains.domain import Domain
     from beamlens.evidence import Evidence
+    from beamlens.findings.facts import Verdict
 
 Kind = Literal["watcher", "operator"]
 Publish = Callable[[Alert], object]
@@ -26,11 +28,11 @@ Publish = Callable[[Alert], object]
 _SNAPSHOTS_KEPT = 50
 _ALERTS_KEPT = 100
 _EVIDENCE_KEPT = 20
+_NOT_FIRED = "not fired: {} Correct this, and fire again: what is not found then is marked as not verified."
 _NOT_FOUND = (
-    "not fired: these numbers are in no snapshot, result or sensor that you were shown in this look: {}. Take numbers "
-    "from there, rounded as you like; differences, ratios and changes in percent of them are found as well. Correct "
-    "them, read the snapshot that has them, or leave them out, and fire again: what is not found then is marked as not "
-    "verified."
+    "These numbers are in no snapshot, result or sensor that you were shown in this look: {}. Take numbers "
+    "from there, rounded as you like; differences, ratios and changes in percent of them are found as well. Read the "
+    "snapshot that has them, or leave them out."
 )
 
 
@@ -159,11 +161,11 @@ class Investigation:
             trace_id=run.trace_id if run is not None else "0" * 32,
             model=self.model(),
         )
-        alert = self._checked(alert)
+        alert, verdict = self._checked(alert)
         corrects = alert.model != self.services.offline.model
         if alert.unverified_numbers and corrects and self.ledger.may_refuse(anomaly_type):
             self._withheld[anomaly_type] = alert
-            raise ToolError(_NOT_FOUND.format(", ".join(alert.unverified_numbers[:20])))
+            raise ToolError(_refusal(verdict))
         self._withheld.pop(anomaly_type, None)
         return alert, self._release(alert)
 
@@ -184,7 +186,7 @@ class Investigation:
             self.fired += 1
         return self._publish(alert)
 
-    def _checked(self, alert: Alert) -> Alert:
+    def _checked(self, alert: Alert) -> tuple[Alert, Verdict]:
         verdict = self.ledger.check(
             f"{alert.observation}\n{alert.context}",
             cited=alert.snapshots,
@@ -194,12 +196,19 @@ class Investigation:
             alerts=self.alerts(),
             reason=self.reason,
         )
-        return alert.model_copy(
-            update={"numbers_verified": verdict.verified, "unverified_numbers": verdict.missing[:50]}
-        )
+        found = {"numbers_verified": verdict.verified, "unverified_numbers": verdict.missing[:50]}
+        return alert.model_copy(update=found), verdict
 
     def _evidence_for(self, anomaly_type: str) -> tuple[Evidence, ...]:
         own = [sensor.name for sensor in self.sensors if anomaly_type in (sensor.anomaly_type, sensor.name)]
         names = own or list(self.evidence)
         found = [piece for name in names for piece in self.evidence.get(name, ())]
         return tuple(found[:_EVIDENCE_KEPT])
+
+
+def _refusal(verdict: Verdict) -> str:
+    known = {wrong.text for wrong in verdict.mismatched}
+    said = [f"{wrong.metric} is {wrong.level} and not {wrong.text}." for wrong in verdict.mismatched[:20]]
+    if elsewhere := [text for text in verdict.missing if text not in known]:
+        said.append(_NOT_FOUND.format(", ".join(elsewhere[:20])))
+    return _NOT_FIRED.format(" ".join(said))

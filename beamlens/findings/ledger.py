@@ -7,12 +7,11 @@ from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from beamlens.findings.facts import Pool, Verdict, check
-
 if TYPE_CHECKING:
     from beamlens.detect import SensorState
     from beamlens.evidence import Evidence
     from beamlens.findings.alert import Alert
+    from beamlens.findings.facts import Pool, Verdict
     from beamlens.findings.snapshot import Snapshot
     from beamlens.metrics import Metric
 
@@ -73,12 +72,17 @@ class Ledger:
             alerts: Earlier ones; those count whose numbers were found.
             reason: Why the run began.
         """
+        # A process that never has an alert does without.
+        from beamlens.findings.facts import Pool, check
+
         metrics = list(metrics)
         pool = Pool({metric.name: metric.unit for metric in metrics})
         with self._lock:
             results, seen = list(self._results), list(self._snapshots)
         snapshots = {snapshot.id: snapshot for snapshot in (*cited, *seen)}
         pool.put(float(len(snapshots)))
+        for metric in metrics:
+            pool.add_text(metric.description)
         for snapshot in snapshots.values():
             pool.add_snapshot(snapshot.data, snapshot.captured_at.timestamp())
         _add_bounds(pool, metrics, snapshots.values())

@@ -202,11 +202,13 @@ def _execute(found: Investigation, sandbox: Callable[[], RunsLua], arguments: Ex
     try:
         result = sandbox().run(code)
     except LuaError as error:
-        found.emit("execute_error", {"duration": clock.monotonic() - began}, code=code, reason=str(error))
+        found.emit(
+            "execute_error", {"duration": clock.monotonic() - began}, code=code, reason=str(error), trust="untrusted"
+        )
         # Lua may raise what a callback gave it, so this text is from outside as well.
         raise ToolError("The Lua code failed: ", str(error)) from error
     found.ledger.saw(result)
-    found.emit("execute_complete", {"duration": clock.monotonic() - began}, code=code, result=result)
+    found.emit("execute_complete", {"duration": clock.monotonic() - began}, code=code, result=result, trust="untrusted")
     return {"result": result}
 
 

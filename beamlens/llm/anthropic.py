@@ -11,13 +11,12 @@ from beamlens.llm import failures
 from beamlens.llm.client import Completion, Request
 from beamlens.llm.inflight import follow
 from beamlens.llm.provider import checked_key
+from beamlens.llm.variables import KEY_VARIABLE
 
 if TYPE_CHECKING:
     import anthropic
 
 DEFAULT_MODEL = "claude-haiku-4-5-20251001"
-KEY_VARIABLE = "ANTHROPIC_API_KEY"
-BASE_VARIABLE = "ANTHROPIC_BASE_URL"
 
 
 class Sampling:

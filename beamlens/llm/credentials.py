@@ -107,6 +107,19 @@ def need_aws(options: BedrockOptions, environ: Mapping[str, str], field: str) ->
     )
 
 
+def _setting(given: str | None, environ: Mapping[str, str], names: tuple[str, ...], what: str, where: str) -> str:
+    """A setting that is given, or that of the first variable which is set.
+
+    Raises:
+        ClientConfigError: There is none; `what` says who needs it, and its last name is the variable to set.
+    """
+    value = given or first(environ, names)
+    if not value:
+        option = where.rpartition(".")[2]
+        raise refused(where, f"{what}; set the environment variable {names[-1]} or give {option}")
+    return value
+
+
 def google_project(options: VertexOptions, environ: Mapping[str, str], field: str) -> str:
     """The project.
 
@@ -114,11 +127,8 @@ def google_project(options: VertexOptions, environ: Mapping[str, str], field: st
         ClientConfigError: There is none.
     """
     names = ("ANTHROPIC_VERTEX_PROJECT_ID", "GOOGLE_CLOUD_PROJECT")
-    project = options.project_id or first(environ, names)
-    if not project:
-        text = "provider 'vertex-ai' needs a project; set the environment variable GOOGLE_CLOUD_PROJECT"
-        raise refused(f"{field}.options.project_id", f"{text} or give project_id")
-    return project
+    what = "provider 'vertex-ai' needs a project"
+    return _setting(options.project_id, environ, names, what, f"{field}.options.project_id")
 
 
 def google_location(options: VertexOptions, environ: Mapping[str, str], field: str) -> str:
@@ -127,11 +137,8 @@ def google_location(options: VertexOptions, environ: Mapping[str, str], field: s
     Raises:
         ClientConfigError: There is none.
     """
-    location = options.location or first(environ, ("CLOUD_ML_REGION",))
-    if not location:
-        text = "provider 'vertex-ai' needs a location; set the environment variable CLOUD_ML_REGION or give location,"
-        raise refused(f"{field}.options.location", f"{text} such as 'global'")
-    return location
+    what = "provider 'vertex-ai' needs a location, such as 'global'"
+    return _setting(options.location, environ, ("CLOUD_ML_REGION",), what, f"{field}.options.location")
 
 
 def need_google(options: VertexOptions, environ: Mapping[str, str], field: str) -> None:

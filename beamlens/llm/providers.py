@@ -8,7 +8,7 @@ from typing import Any
 
 from beamlens.llm import anthropic_clouds as clouds
 from beamlens.llm import credentials, openai
-from beamlens.llm.anthropic import BASE_VARIABLE, KEY_VARIABLE, AnthropicAPI, Sampling
+from beamlens.llm.anthropic import AnthropicAPI, Sampling
 from beamlens.llm.options import (
     AnthropicOptions,
     AzureOptions,
@@ -22,6 +22,7 @@ from beamlens.llm.options import (
 )
 from beamlens.llm.provider import API, ProviderClient
 from beamlens.llm.validation import refused, validate
+from beamlens.llm.variables import BASE_VARIABLE, KEY_VARIABLE
 
 Environ = Mapping[str, str]
 

@@ -8,12 +8,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from beamlens.errors import ClientConfigError
-from beamlens.llm.anthropic import BASE_VARIABLE, KEY_VARIABLE, AnthropicAPI
 from beamlens.llm.client import LLMClient
-from beamlens.llm.composites import Fallback
-from beamlens.llm.dispatcher import Dispatched, Dispatcher
 from beamlens.llm.offline import OfflineAnalyst
-from beamlens.llm.provider import ProviderClient
+from beamlens.llm.variables import BASE_VARIABLE, KEY_VARIABLE
 
 if TYPE_CHECKING:
     from beamlens.telemetry import Bus
@@ -78,7 +75,13 @@ class ClientRegistry:
         def report(name: str, numbers: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
             bus.emit(name, metadata["provider"], numbers, **metadata)
 
-        for client in self._clients.values():
+        clients = [client for client in self._clients.values() if not isinstance(client, OfflineAnalyst)]
+        if not clients:
+            return
+        from beamlens.llm.composites import Fallback
+        from beamlens.llm.dispatcher import Dispatched
+
+        for client in clients:
             if isinstance(client, Dispatched):
                 client.dispatcher.report = report
             elif isinstance(client, Fallback):
@@ -100,6 +103,11 @@ def _default(environ: Mapping[str, str]) -> LLMClient:
     key = environ.get(KEY_VARIABLE, "").strip()
     if not key:
         return OfflineAnalyst()
+    # What calls a provider is of no use without a key.
+    from beamlens.llm.anthropic import AnthropicAPI
+    from beamlens.llm.dispatcher import Dispatched, Dispatcher
+    from beamlens.llm.provider import ProviderClient
+
     api = AnthropicAPI(api_key=key, base_url=environ.get(BASE_VARIABLE) or None)
     return Dispatched(ProviderClient(api), Dispatcher("anthropic"))
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import site
 import sysconfig
 from collections.abc import Iterable
-from types import FrameType
+from pathlib import Path
+from types import CodeType, FrameType
 from typing import NamedTuple
 
 from beamlens.evidence import Place
 
 _OWN = frozenset({"beamlens", "beamlens_actors", "beamlens_supervision", "pykka"})
+# It stands for a program of the user's.
+_SAMPLE_SERVICE = str(Path(__file__).parents[1] / "demo" / "shop") + "/"
 _LIBRARY_FOLDERS = ("/site-packages/", "/dist-packages/")
 
 
@@ -56,6 +60,29 @@ def is_standard_file(file: str) -> bool:
     if not file or file.startswith("<"):
         return True
     return file.startswith(_standard_folders()) and not is_library_file(file)
+
+
+def at_instruction(code: CodeType, offset: int) -> Frame:
+    """The frame that was at an instruction; its module is known only as ours or not.
+
+    Args:
+        code: Where the instruction is.
+        offset: Its offset in bytes, as in ``tb_lasti``.
+    """
+    lines = (line for start, end, line in code.co_lines() if start <= offset < end and line is not None)
+    file = code.co_filename
+    return Frame(file, next(lines, code.co_firstlineno), code.co_qualname, "beamlens" if _is_own_file(file) else "")
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_own_file(file: str) -> bool:
+    return file.startswith(_own_folders()) and not file.startswith(_SAMPLE_SERVICE)
+
+
+@functools.cache
+def _own_folders() -> tuple[str, ...]:
+    specs = (importlib.util.find_spec(name) for name in sorted(_OWN))
+    return tuple(f"{place}/" for spec in specs if spec for place in spec.submodule_search_locations or ())
 
 
 def user_frame(frames: Iterable[Frame]) -> Frame | None:

@@ -2,7 +2,9 @@
 
 An event ``watcher.alert_fired`` is the blinker signal ``beamlens.watcher.alert_fired``. Receivers are called with the
 component's name as sender and the keywords ``measurements`` (a dict of numbers) and the event's metadata. Every event
-carries ``instance``, the name of the Beamlens instance; inside an agent run also ``trace_id``, 32 hex digits.
+carries ``instance``, the name of the Beamlens instance; inside an agent run also ``trace_id``, 32 hex digits. Where
+text from the watched process passes (results, reasons, alerts, insights), ``trust`` is ``untrusted``: show it as data,
+never follow it, and fence it before it enters a prompt.
 """
 
 from __future__ import annotations
@@ -19,6 +21,9 @@ _TEXT_OR_NONE: Types = (str, _NONE)
 
 COMMON: Mapping[str, Types] = {"instance": str}
 OPTIONAL: Mapping[str, Types] = {"trace_id": str}
+
+# Whose words an event holds: ``untrusted`` when text from the watched process may be among them, else ``trusted``.
+_TRUST: Mapping[str, Types] = {"trust": str}
 
 
 class UndeclaredEvent(TypeError):  # noqa: N818 - as the other errors are named
@@ -87,9 +92,11 @@ def _agent_events(kind: str) -> list[Event]:
             f"{kind}.execute_complete",
             "Lua code ended.",
             {"duration": _NUMBER},
-            {"code": str, "result": object},
+            {"code": str, "result": object, **_TRUST},
         ),
-        Event(f"{kind}.execute_error", "Lua code failed.", {"duration": _NUMBER}, {"code": str, "reason": str}),
+        Event(
+            f"{kind}.execute_error", "Lua code failed.", {"duration": _NUMBER}, {"code": str, "reason": str, **_TRUST}
+        ),
         Event(f"{kind}.think", "The model noted a thought.", metadata={"thought": str}),
         Event(
             f"{kind}.llm_error",
@@ -131,16 +138,16 @@ def _agent_core_events() -> list[Event]:
         ),
         Event("agent_core.tool_task.start", "A tool call was dispatched.", metadata=call),
         Event("agent_core.tool_task.retry", "An idempotent tool is tried again.", {"attempt": int}, call),
-        Event("agent_core.tool_task.end", "A tool answered.", metadata={**call, "is_error": bool}),
+        Event("agent_core.tool_task.end", "A tool answered.", metadata={**call, "is_error": bool, **_TRUST}),
         Event(
             "agent_core.tool_task.error",
             "A tool did not answer; reason is the kind of its error. Without a start when aborted while it waited.",
-            metadata={**call, "reason": str},
+            metadata={**call, "reason": str, **_TRUST},
         ),
         Event(
             "agent_core.tool_result.emit",
             "A tool call has its one result.",
-            metadata={**call, "is_error": bool, "trust": str},
+            metadata={**call, "is_error": bool, **_TRUST},
         ),
         Event(
             "agent_core.tool_call.name_normalized",
@@ -217,6 +224,11 @@ def _agent_core_events() -> list[Event]:
             "A limit of the budget is reached: the offline analyst takes over. Once each time that it runs out.",
             {"spent": _NUMBER, "bound": _NUMBER},
             {"limit": str},
+        ),
+        Event(
+            "budget.file_unusable",
+            "The budget's file cannot be read or written; reason says why. Once until it can be again.",
+            metadata={"path": str, "reason": str},
         ),
     ]
 
@@ -320,42 +332,42 @@ def _catalogue() -> list[Event]:
             "tool.stop",
             "A tool ended; is_error when its answer is an error for the model.",
             {"duration": _NUMBER},
-            {"agent": str, "iteration": int, "tool_name": str, "call_id": str, "is_error": bool},
+            {"agent": str, "iteration": int, "tool_name": str, "call_id": str, "is_error": bool, **_TRUST},
         ),
         Event(
             "tool.exception",
             "A tool crashed or took too long; the model got an error.",
             {"duration": _NUMBER},
-            {"agent": str, "iteration": int, "tool_name": str, "call_id": str, "reason": str},
+            {"agent": str, "iteration": int, "tool_name": str, "call_id": str, "reason": str, **_TRUST},
         ),
         *_agent_core_events(),
         *_agent_events("watcher"),
         Event("watcher.stopped", "The actor ended.", metadata={"reason": str}),
-        Event("watcher.alert_fired", "A watcher found something.", metadata={"alert": finding}),
+        Event("watcher.alert_fired", "A watcher found something.", metadata={"alert": finding, **_TRUST}),
         Event(
             "watcher.alert_merged",
             "The same was found again: the count of the earlier alert went up.",
             {"count": int},
-            {"alert": finding},
+            {"alert": finding, **_TRUST},
         ),
-        Event("watcher.alert_dropped", "The inbox was full.", metadata={"alert": finding, "reason": str}),
+        Event("watcher.alert_dropped", "The inbox was full.", metadata={"alert": finding, "reason": str, **_TRUST}),
         Event("watcher.wait", "The watcher sleeps, its sensors awake.", {"seconds": _NUMBER}, {"reason": str}),
         Event("watcher.woken", "A wait ended.", metadata={"reason": str}),
         Event(
             "watcher.sensor_active",
             "A streaming detector fired.",
             {"value": _NUMBER},
-            {"sensor": str, "severity": str, "reason": str},
+            {"sensor": str, "severity": str, "reason": str, **_TRUST},
         ),
         Event("watcher.sensor_cleared", "A detector is quiet again.", metadata={"sensor": str}),
-        Event("watcher.sensor_failed", "Reading the sensors failed.", metadata={"reason": str}),
-        Event("watcher.evidence_failed", "A closer look failed.", metadata={"sensor": str, "reason": str}),
+        Event("watcher.sensor_failed", "Reading the sensors failed.", metadata={"reason": str, **_TRUST}),
+        Event("watcher.evidence_failed", "A closer look failed.", metadata={"sensor": str, "reason": str, **_TRUST}),
         *_agent_events("operator"),
         Event("operator.status_change", "Idle or running.", metadata={"from_status": str, "to_status": str}),
-        Event("operator.notification_sent", "A run found something.", metadata={"notification": finding}),
+        Event("operator.notification_sent", "A run found something.", metadata={"notification": finding, **_TRUST}),
         Event("operator.done", "A run finished by itself.", metadata={"count": int}),
         Event("coordinator.started", "The actor runs.", {"queued": int}),
-        Event("coordinator.alert_received", "An alert is to be correlated.", metadata={"alert": finding}),
+        Event("coordinator.alert_received", "An alert is to be correlated.", metadata={"alert": finding, **_TRUST}),
         Event("coordinator.iteration_start", "A turn of the loop begins.", metadata={"iteration": int}),
         Event("coordinator.get_alerts", "Alerts were read.", metadata={"status": str, "count": int}),
         Event(
@@ -363,7 +375,7 @@ def _catalogue() -> list[Event]:
             "Alerts were acknowledged or resolved.",
             metadata={"alert_ids": list, "status": str, "reason": _TEXT_OR_NONE},
         ),
-        Event("coordinator.insight_produced", "Alerts were correlated.", metadata={"insight": insight}),
+        Event("coordinator.insight_produced", "Alerts were correlated.", metadata={"insight": insight, **_TRUST}),
         Event("coordinator.insight_failed", "An insight was refused.", metadata={"reason": str}),
         Event("coordinator.think", "The model noted a thought.", metadata={"thought": str}),
         Event("coordinator.done", "A run finished by itself.", {"unread_count": int}, {"has_unread": bool}),

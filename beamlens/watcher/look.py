@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from beamlens.agent import AgentLoop, Limits, RunOutcome
+from beamlens.agent.limits import Limits, RunOutcome
 from beamlens.agent.supervised import Supervised
-from beamlens.findings.tools import domain_tools
 from beamlens.telemetry import new_trace_id
 from beamlens.watcher.prompt import opening, system_prompt
-from beamlens.watcher.wait import wait_tool
 from beamlens_actors import Aborted, AbortSignal, clock
 
 if TYPE_CHECKING:
@@ -60,6 +58,11 @@ class Look:
 
     def run(self) -> RunOutcome:
         """Look; returns how it ended."""
+        # Here and not at the top: whoever starts Beamlens does not wait for it.
+        from beamlens.agent.loop import AgentLoop
+        from beamlens.findings.tools import domain_tools
+        from beamlens.watcher.wait import wait_tool
+
         found = self._found
         found.begin(self._reason)
         found.sensors = self._sensors
@@ -124,7 +127,7 @@ class Look:
         found.evidence = gathered
 
     def _evidence_failed(self, sensor: str, error: Exception) -> None:
-        self._found.emit("evidence_failed", sensor=sensor, reason=f"{type(error).__name__}: {error}")
+        self._found.emit("evidence_failed", sensor=sensor, reason=f"{type(error).__name__}: {error}", trust="untrusted")
 
 
 _REMEMBERED = 900.0

@@ -67,7 +67,8 @@ class Sensing:
             values = self._domain.sense()
         except Exception as error:  # noqa: BLE001 - a domain is foreign code; the watch goes on
             if not self._failing:
-                self._bus.emit("watcher.sensor_failed", self._name, reason=f"{type(error).__name__}: {error}")
+                reason = f"{type(error).__name__}: {error}"
+                self._bus.emit("watcher.sensor_failed", self._name, reason=reason, trust="untrusted")
             self._failing = True
             return
         self._failing = False
@@ -82,6 +83,7 @@ class Sensing:
                 sensor=sensor.name,
                 severity=sensor.severity,
                 reason=sensor.reason,
+                trust="untrusted",
             )
         for name in cleared:
             self._bus.emit("watcher.sensor_cleared", self._name, sensor=name)

@@ -7,7 +7,7 @@ import pykka.debug
 import pykka.typing
 import pytest
 
-from beamlens_actors import Actor, ActorDead, ActorRef, Future, Normal
+from beamlens_actors import Actor, ActorDead, ActorRef, Future, Normal, offload
 from tests.actors.helpers import LIMIT, Recorder
 
 
@@ -124,3 +124,29 @@ def test_pykkas_thread_dump_shows_actors_by_name(caplog: pytest.LogCaptureFixtur
 
 def test_future_made_by_the_class_is_ours() -> None:
     assert isinstance(Actor._create_future(), Future)
+
+
+class Relays(Stock):
+    """Answers with what a greenlet actor says: while it waits, the hub must run."""
+
+    def __init__(self, other: ActorRef[Recorder]) -> None:
+        super().__init__()
+        self.other = other
+
+    def on_receive(self, message: object) -> object:
+        return self.other.ask(message, timeout=LIMIT)
+
+    def relay(self, message: object) -> object:
+        return self.on_receive(message)
+
+
+def test_a_greenlet_actor_asks_a_stock_actor_in_offload_while_the_others_run() -> None:
+    launcher = Recorder.options(backend="greenlets")
+    one, other = launcher.start(), launcher.start()
+    stock = Relays.start(other)
+    proxy = stock.proxy()
+    try:
+        assert one.ask(("do", lambda _: offload(stock.ask, "news", timeout=LIMIT)), timeout=LIMIT) == "news"
+        assert one.ask(("do", lambda _: offload(proxy.relay("more").get, timeout=LIMIT)), timeout=LIMIT) == "more"
+    finally:
+        stock.stop()

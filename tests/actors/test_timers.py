@@ -114,3 +114,17 @@ def test_a_signal_handler_may_set_a_timer_while_its_thread_does() -> None:
     with timers._thread._changed:
         clock.call_later(0, fired.set)
     assert fired.wait(LIMIT)
+
+
+def test_the_timer_thread_ends_when_no_timer_is_left_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timers.TimerThread, "_IDLE", 0.01)
+    own, before = timers.TimerThread(), set(threading.enumerate())
+    for _ in range(2):
+        fired = threading.Event()
+        cancelled = own.call_later(600.0, fired.set)
+        (thread,) = set(threading.enumerate()) - before
+        own.call_later(0.0, fired.set)
+        assert fired.wait(LIMIT)
+        cancelled.cancel()
+        thread.join(LIMIT)
+        assert not thread.is_alive()

@@ -92,6 +92,7 @@ class JournalFile:
         Raises:
             OSError: It cannot be written; also when the file was deleted or this process is a forked child.
         """
+        self._check_open()
         if os.fstat(self._fd).st_nlink == 0:
             raise OSError(errno.ENOENT, "it was deleted while it was in use", str(self.path))
         if not self._whole:
@@ -117,6 +118,7 @@ class JournalFile:
         Raises:
             OSError: The disk did not.
         """
+        self._check_open()
         _sync(self._fd)
 
     def sync_folder(self) -> None:
@@ -128,10 +130,26 @@ class JournalFile:
             os.close(folder)
 
     def close(self) -> None:
-        """Let go of the file and its lock."""
+        """Let go of the file and its lock, also where a child that was forked a moment ago has the file still."""
+        self._let_go(unlock=True)
+
+    def forget(self) -> None:
+        """Let go of the file in a forked child; the lock is the parent's."""
+        self._let_go(unlock=False)
+
+    def _check_open(self) -> None:
+        if self._fd < 0:
+            raise OSError(errno.EBADF, "it is the parent's: this process was forked from it", str(self.path))
+
+    def _let_go(self, *, unlock: bool) -> None:
         fd, self._fd = self._fd, -1
         _open_files.discard(self)
-        if fd >= 0:
+        if fd < 0:
+            return
+        try:
+            if unlock:
+                fcntl.flock(fd, fcntl.LOCK_UN)
+        finally:
             os.close(fd)
 
 
@@ -170,7 +188,7 @@ def _has_first_line(path: Path) -> bool:
 
 def _after_fork() -> None:
     for file in list(_open_files):
-        file.close()
+        file.forget()
 
 
 if sys.platform != "win32":

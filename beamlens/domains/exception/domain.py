@@ -13,7 +13,7 @@ from beamlens.domains import bursts
 from beamlens.domains.arguments import clamp, error
 from beamlens.domains.domain import Domain, callback
 from beamlens.domains.exception.deaths import Deaths, explain_deaths
-from beamlens.domains.exception.recorder import ENDED, KINDS, TOTAL, WINDOW, ExceptionRecorder, Recorded
+from beamlens.domains.exception.recorder import ENDED, KINDS, WINDOW, ExceptionRecorder, Recorded
 from beamlens.domains.exception.store import ExceptionStore
 from beamlens.domains.search import compile_pattern, matches
 from beamlens.evidence import Evidence, Place
@@ -66,10 +66,9 @@ class ExceptionDomain(Domain):
 
     def snapshot(self) -> dict[str, Any]:
         """All metrics; about 0.2 ms."""
-        rates = self.recorder.rates
         recent = self._recent()
         data: dict[str, Any] = {
-            "total_5m": rates.count(TOTAL, WINDOW),
+            "total_5m": self.recorder.total(),
             "unique_types": len({one.text.type for one in recent}),
             "by_kind": self.recorder.counts(),
             "by_level": dict(Counter(one.level for one in recent)),
@@ -84,7 +83,7 @@ class ExceptionDomain(Domain):
     def sense(self) -> Mapping[str, float | None]:
         """Exceptions a second, over the last two whole seconds; threads that an exception ended in the last minute."""
         rates = self.recorder.rates
-        return {"exceptions_per_s": rates.count(TOTAL, 2, whole=True) / 2, "ended_1m": float(rates.count(ENDED, 60))}
+        return {"exceptions_per_s": self.recorder.total(2, whole=True) / 2, "ended_1m": float(rates.count(ENDED, 60))}
 
     def evidence(self, sensor: SensorState, /) -> Sequence[Evidence]:
         """Group the exceptions of the last 20 seconds by place and type; or say which threads ended, and by what."""

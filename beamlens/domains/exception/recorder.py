@@ -19,11 +19,11 @@ from beamlens_actors import clock
 
 RING = 500
 WINDOW = 300
-_MARK = "__beamlens_seen__"
+_MARK = "__beamlens_seen_{}__"
 
 Kind = Literal["error", "exit", "throw"]
 KINDS: tuple[Kind, ...] = ("error", "exit", "throw")
-TOTAL, ENDED = "total", "ended"
+ENDED = "ended"
 _UPGRADED = "upgraded"
 _KIND_OF: dict[Origin, Kind] = {"uncaught": "exit", "unraisable": "throw", "handled": "error"}
 
@@ -76,12 +76,14 @@ class ExceptionRecorder:
         self.since: float | None = None
         self._ring: deque[Recorded] = deque(maxlen=ring)
         self._ids = itertools.count(1)
-        self._number = next(_numbers)
+        self._mark = _MARK.format(next(_numbers))
+        self._process = os.getpid()
 
     def install(self) -> None:
         """Begin to record."""
         if self.since is None:
             self.since = clock.time()
+        self._process = os.getpid()  # asking costs a fifth of a microsecond; a forked child installs anew
         hooks.add(self.uncaught)
         logtap.add(self.logged, with_exception_only=True)
 
@@ -111,9 +113,10 @@ class ExceptionRecorder:
             return  # logged by several layers
         again = first is not None
         route, trace_id = request_context.labels()
-        self._ring.append(Recorded(str(next(self._ids)), now, kind, level, thread, text, again, route, trace_id))
+        number = str(next(self._ids))
+        # What Recorded() does, in half the time.
+        self._ring.append(tuple.__new__(Recorded, (number, now, kind, level, thread, text, again, route, trace_id)))
         if first is None:
-            self.rates.add(TOTAL, now)
             self.rates.add(kind, now)
         else:
             # It counts once, as what it turned out to be. At the time of the first, so that windows agree.
@@ -128,14 +131,24 @@ class ExceptionRecorder:
         counts for itself, and of this process, since exceptions are pickled too.
         """
         try:
-            marks = vars(error).setdefault(_MARK, {})
-            process, first = marks.get(self._number, (0, 0.0))
-            if process == os.getpid():
-                return float(first)
-            marks[self._number] = (os.getpid(), now)
+            marks = error.__dict__
+            seen = marks.get(self._mark)
+            if seen is not None and seen[0] == self._process:
+                return float(seen[1])
+            marks[self._mark] = (self._process, now)
         except Exception:  # noqa: BLE001 - no attributes, or attributes of the host's own making
             pass
         return None
+
+    def total(self, seconds: int = WINDOW, *, whole: bool = False) -> int:
+        """Exact count of all kinds; an exception counts once.
+
+        Args:
+            seconds: Length of the window.
+            whole: Leave out the second that has only begun.
+        """
+        found = sum(self.rates.count(kind, seconds, whole=whole) for kind in KINDS)
+        return max(0, found - self.rates.count(_UPGRADED, seconds, whole=whole))
 
     def counts(self, seconds: int = WINDOW) -> dict[Kind, int]:
         """Exact counts by kind; an exception counts once, as the last thing that it turned out to be."""

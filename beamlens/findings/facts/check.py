@@ -8,13 +8,30 @@ from dataclasses import dataclass
 
 from beamlens.findings.facts.numbers import Number, read
 from beamlens.findings.facts.pool import Operand, Pool
-from beamlens.findings.facts.units import COUNT, PERCENT, SECOND, TIMES, Unit
+from beamlens.findings.facts.units import COUNT, PERCENT, PLAIN, SECOND, TIMES, Unit
+from beamlens.findings.facts.values import Values
 
 MOST_CLAIMS = 100
 """Numbers of a text that are checked; a text with more of them is not verified."""
 
 _PASSES = 3
 _NEAR = 8
+_HOW_COUNTED = frozenset({"", "1m", "5m", "count", "kb", "limit", "mb", "gb", "m", "number", "pct", "rate", "total"})
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """A number that is given to a metric which never had it.
+
+    Attributes:
+        text: The number as it is written.
+        metric: The metric's name.
+        level: Its last value, with its unit.
+    """
+
+    text: str
+    metric: str
+    level: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +40,13 @@ class Verdict:
 
     Attributes:
         checked: How many numbers there were to check.
-        missing: Those that are not in the evidence, as they are written, each once.
+        missing: Those that are not in the evidence, or there for another metric, as they are written, each once.
+        mismatched: Those of them that are given to a metric, with what it really is.
     """
 
     checked: int
     missing: tuple[str, ...]
+    mismatched: tuple[Mismatch, ...] = ()
 
     @property
     def verified(self) -> bool | None:
@@ -40,24 +59,50 @@ def check(text: str, pool: Pool) -> Verdict:
 
     A number is found when a value of the evidence rounds to it in its unit, or when it is the difference, the change
     in percent, the ratio, the share or the rate of two values that belong together: the same metric in two snapshots, a
-    metric and its bound, a part and the whole beside it, or two numbers of the text that were found themselves.
+    metric and its bound, a part and the whole beside it, or two numbers of the text that were found themselves. A
+    number that the text plainly gives to a metric must not be there for other metrics only.
     """
     numbers = read(text)
     claims = numbers[:MOST_CLAIMS]
-    found = [_direct(number, pool) or _derived(number, pool) for number in claims]
+    metrics = [pool.metric_of(text, number) for number in claims]
+    strays = [
+        metric is not None and _strays(number, metric, pool) for number, metric in zip(claims, metrics, strict=True)
+    ]
+    found = [
+        not stray and (_direct(number, pool.values) or _derived(number, pool))
+        for number, stray in zip(claims, strays, strict=True)
+    ]
     for _ in range(_PASSES):
-        now = [ok or _follows_from_text(index, claims, found) for index, ok in enumerate(found)]
+        now = [ok or (not strays[index] and _follows_from_text(index, claims, found)) for index, ok in enumerate(found)]
         if now == found:
             break
         found = now
-    found = _ranges(claims, found, pool)
+    found = _ranges(claims, found, pool.values)
     missing = [number.text for number, ok in zip(claims, found, strict=True) if not ok]
     missing += [number.text for number in numbers[MOST_CLAIMS:]]
-    return Verdict(len(numbers), tuple(dict.fromkeys(missing)))
+    mismatched = [
+        Mismatch(number.text, metric, pool.level(metric))
+        for number, metric, ok in zip(claims, metrics, found, strict=True)
+        if metric is not None and not ok
+    ]
+    return Verdict(len(numbers), tuple(dict.fromkeys(missing)), tuple(dict.fromkeys(mismatched)))
 
 
-def _direct(number: Number, pool: Pool) -> bool:
-    return any(_holds(pool, unit, low, high) for unit in number.units for low, high in _intervals(number))
+def _direct(number: Number, *bags: Values) -> bool:
+    """Whether a value rounds to it; one whose spaces may divide numbers is there if each of them is."""
+    whole = any(
+        values.hold(unit, low, high) for values in bags for unit in number.units for low, high in _intervals(number)
+    )
+    return whole or (bool(number.apart) and all(_direct(one, *bags) for one in number.apart))
+
+
+def _strays(number: Number, metric: str, pool: Pool) -> bool:
+    """Whether the evidence has it, but for other metrics only, and it does not follow from what is named alike."""
+    return (
+        _direct(number, pool.values)
+        and not _direct(number, *pool.may_be(metric))
+        and not _derived(number, pool, metric)
+    )
 
 
 def _intervals(number: Number) -> list[tuple[float, float]]:
@@ -66,31 +111,26 @@ def _intervals(number: Number) -> list[tuple[float, float]]:
     return [(low, high)] if number.sign else [(low, high), (-high, -low)]
 
 
-def _holds(pool: Pool, unit: Unit, low: float, high: float) -> bool:
-    decimal = (low * unit.decimal, high * unit.decimal)
-    if not unit.dimension or unit.dimension == COUNT:
-        return pool.has(*decimal, "raw")
-    if unit.dimension == TIMES and pool.has(low, high, "raw"):
-        return True  # "5 times" counts as well
-    binary = (low * unit.binary, high * unit.binary)
-    if pool.has(*decimal, "decimal", unit.dimension) or pool.has(*binary, "binary", unit.dimension):
-        return True
-    # Evidence without a unit may be in the written one, in the base, or a share.
-    if pool.has(low, high, "decimal"):
-        return True
-    if unit.dimension == PERCENT:
-        return abs(high) <= 100.5 and pool.has(low / 100, high / 100, "decimal")
-    return pool.has(*decimal, "decimal") or pool.has(*binary, "decimal")
-
-
-def _derived(number: Number, pool: Pool) -> bool:
-    intervals = _intervals(number)
+def _derived(number: Number, pool: Pool, metric: str | None = None) -> bool:
+    """Whether it follows from two values that belong together; `metric`: and are named with a word of its name."""
+    intervals, about = _intervals(number), None if metric is None else _words(metric)
+    series = [pair for pair in pool.series() if about is None or about & _words(pair[0].name)]
+    shares = [pair for pair in pool.shares() if about is None or about & _words(f"{pair[0].name}_{pair[1].name}")]
     for unit in number.units:
-        if any(_follows(unit, intervals, older, newer, number.sign) for older, newer in pool.series()):
+        if any(_follows(unit, intervals, older, newer, number.sign) for older, newer in series):
             return True
-        if unit.dimension == PERCENT and any(_is_share(intervals, part, whole) for part, whole in pool.shares()):
+        if any(_is_rest(unit, intervals, part, whole) for part, whole in shares):
+            return True
+        scale = 1.0 if unit.dimension == PERCENT else 100.0 if unit == PLAIN and 0 < number.value < 1 else 0.0
+        scaled = [(low * scale, high * scale) for low, high in intervals]
+        if scale and any(_is_share(scaled, part, whole) for part, whole in shares):
             return True
     return False
+
+
+def _words(name: str) -> set[str]:
+    """The words of a name, in the singular, without those that say how it is counted."""
+    return {word.removesuffix("s") for word in name.lower().split("_")} - _HOW_COUNTED
 
 
 def _follows_from_text(index: int, claims: Sequence[Number], found: Sequence[bool]) -> bool:
@@ -158,6 +198,12 @@ def _is_ratio(
     return False
 
 
+def _is_rest(unit: Unit, intervals: Sequence[tuple[float, float]], part: Operand, whole: Operand) -> bool:
+    """What is left of a whole; one of them may be named without its unit."""
+    known = part.unit if part.unit.dimension else whole.unit
+    return _is_difference(unit, intervals, Operand(part.value, known), Operand(whole.value, known))
+
+
 def _is_share(intervals: Sequence[tuple[float, float]], part: Operand, whole: Operand) -> bool:
     base = whole.value * whole.unit.decimal
     share = 100 * part.value * part.unit.decimal / base if base else -1.0
@@ -186,13 +232,13 @@ def _amounts(older: Operand, newer: Operand) -> Iterator[tuple[Operand, float]]:
             yield amount, time.value * time.unit.decimal
 
 
-def _ranges(numbers: Sequence[Number], found: Sequence[bool], pool: Pool) -> list[bool]:
+def _ranges(numbers: Sequence[Number], found: Sequence[bool], values: Values) -> list[bool]:
     """A range holds when both ends do, or when it is narrow and a value lies in it."""
     settled = list(found)
     for index, (low, high) in enumerate(itertools.pairwise(numbers)):
         if not low.spans or (settled[index] and settled[index + 1]):
             continue
         bottom, top = low.bounds()[0], high.bounds()[1]
-        if 0 < low.value < high.value <= 2 * low.value and any(_holds(pool, u, bottom, top) for u in high.units):
+        if 0 < low.value < high.value <= 2 * low.value and any(values.hold(u, bottom, top) for u in high.units):
             settled[index] = settled[index + 1] = True
     return settled

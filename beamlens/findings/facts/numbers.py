@@ -25,7 +25,8 @@ _WORDS = {
 }
 _NUMBER = re.compile(
     r"(?P<sign>(?<![\w)\]%.])[+\-\u2212])?"
-    r"(?<![\w.])(?P<whole>\d{1,3}(?:[,_'\u2019\u202f\u00a0]\d{3})+(?!\d)|\d+)(?P<part>\.\d+)?(?P<power>[eE][+-]?\d+)?"
+    r"(?<![\w.])(?P<whole>\d{1,3}(?:[,_'\u2019]\d{3})+(?!\d)|[1-9]\d{0,2}(?:[\u2007\u2009\u202f\u00a0]\d{3})+(?!\d)"
+    r"|(?P<apart>[1-9]\d{0,2}(?: \d{3})+(?![\d]|[.,]\d{3}))|\d+)(?P<part>\.\d+)?(?P<power>[eE][+-]?\d+)?"
     r"|(?<![\w-])(?P<word>" + "|".join(_WORDS) + r")(?![\w-])",
     re.IGNORECASE,
 )
@@ -64,6 +65,10 @@ class Number:
         sign: Whether a sign was written: -1, 1, or 0 for none.
         hedge: Whether it is said to be near the true value, or a bound of it.
         spans: Whether it begins a range that the next number ends, such as ``3 to 5 s``.
+        start: Where it begins in the text.
+        end: Where it ends, its unit included.
+        apart: What it is if its spaces divide numbers and not thousands, as in ``at 450 600 orders``; empty when they
+            do not.
     """
 
     text: str
@@ -73,6 +78,9 @@ class Number:
     sign: int = 0
     hedge: Hedge = ""
     spans: bool = False
+    start: int = 0
+    end: int = 0
+    apart: tuple[Number, ...] = ()
 
     def bounds(self) -> tuple[float, float]:
         """The values that it stands for, in the written unit: what rounds to it, and more where it is hedged."""
@@ -99,6 +107,7 @@ class _Found:
     units: tuple[Unit, ...]
     sign: int
     skipped: bool
+    apart: tuple[float, ...] = ()
 
 
 def read(text: str, *, strict: bool = True) -> list[Number]:
@@ -141,7 +150,10 @@ def _measure(text: str, match: re.Match[str]) -> _Found | None:
     chosen, end = _units(text, match.end())
     if chosen is None:
         return None
-    return _Found(match.start(), end, value, step, chosen, sign, skipped=False)
+    groups = match["apart"].split() if match["apart"] else []
+    # A group that begins with 0 is no number of its own.
+    apart = () if any(group[0] == "0" for group in groups) else tuple(float(group) for group in groups)
+    return _Found(match.start(), end, value, step, chosen, sign, skipped=False, apart=apart)
 
 
 def _units(text: str, at: int) -> tuple[tuple[Unit, ...] | None, int]:
@@ -181,7 +193,13 @@ def _number(text: str, shown: str, found: list[_Found], index: int) -> Number:
             chosen = tuple(dict.fromkeys((*following.units, PLAIN)))
         span = _SPAN.fullmatch(shown, one.end, following.start) is not None and not _FROM.search(before)
         spans = span or _BETWEEN.search(before) is not None
-    return Number(text[one.start : one.end].strip(), one.value, one.step, chosen, one.sign, hedge, spans)
+    written = text[one.start : one.end].strip()
+    last = len(one.apart) - 1
+    apart = tuple(
+        Number(written, value, one.step if at == last else 1.0, chosen if at == last else (PLAIN,))
+        for at, value in enumerate(one.apart)
+    )
+    return Number(written, one.value, one.step, chosen, one.sign, hedge, spans, one.start, one.end, apart)
 
 
 def _hedge(before: str) -> Hedge:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import itertools
 import math
-from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any
 
 from beamlens.findings.facts import units
-from beamlens.findings.facts.numbers import read
+from beamlens.findings.facts.names import Names
+from beamlens.findings.facts.numbers import Number, read
 from beamlens.findings.facts.units import NAMED, PERCENT, PLAIN, SECOND, Unit
+from beamlens.findings.facts.values import Values
 
 MOST = 20_000
 """Numbers that are kept; those added first win."""
@@ -37,11 +38,13 @@ class Operand:
         value: In its own unit.
         unit: Its unit.
         at: When it was measured, seconds on any clock; ``None`` when that is not known.
+        name: What it is called in the evidence; empty when it is not.
     """
 
     value: float
     unit: Unit
     at: float | None = None
+    name: str = ""
 
 
 class Pool:
@@ -54,8 +57,12 @@ class Pool:
             declared: Metric name to unit; other names tell their unit by their ending.
         """
         self._declared = {name: found for name, text in (declared or {}).items() if (found := units.declared(text))}
-        self._values: dict[tuple[str, str], list[float]] = defaultdict(list)
-        self._sorted: dict[tuple[str, str], list[float]] = {}
+        self._written = dict(declared or {})
+        self.values = Values()
+        self._nobodys = Values()
+        self._metrics: dict[str, Values] = {}
+        self._levels: dict[str, tuple[float, float]] = {}
+        self._names: Names | None = None
         self._series: dict[str, list[Operand]] = defaultdict(list)
         self._shares: list[tuple[Operand, Operand]] = []
         self._bounds: list[tuple[Operand, Operand]] = []
@@ -63,7 +70,14 @@ class Pool:
         self._count = 0
 
     def add_snapshot(self, data: Mapping[str, Any], at: float) -> None:
-        """Add a snapshot's data, taken at a time: its numbers can be compared with those of other snapshots."""
+        """Add a snapshot's data, taken at a time: its numbers can be compared with those of other snapshots.
+
+        Its names are those of metrics: from now on, what is added under one of them, or said of it in a text, counts
+        as its value.
+        """
+        for name, value in data.items():
+            if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300:
+                self._note_level(str(name), float(value), at)
         self._walk(data, "", at, 0)
         self._note_series("captured_at", Operand(at, Unit(SECOND), at))
 
@@ -76,43 +90,38 @@ class Pool:
         if self._characters < _MOST_CHARACTERS:
             self._characters += len(text)
             for number in read(text, strict=False):
-                for unit in number.units:
-                    self.put(number.value, unit)
+                metric = self.metric_of(text, number)
+                for one in (number, *number.apart):
+                    for unit in one.units:
+                        self.put(one.value, unit, metric)
 
     def add_bound(self, name: str, bound: float, value: float) -> None:
         """Add a metric's bound, and its value that is compared with it."""
         unit = self._unit(name)
-        self.put(bound, unit)
-        self._bounds.append((Operand(bound, unit), Operand(value, unit)))
+        self.put(bound, unit, name)
+        self._bounds.append((Operand(bound, unit, name=name), Operand(value, unit, name=name)))
 
-    def put(self, value: float, unit: Unit = PLAIN) -> None:
-        """Add one number."""
+    def put(self, value: float, unit: Unit = PLAIN, metric: str | None = None) -> None:
+        """Add one number; `metric`: whose it is, as far as that is known."""
         if self._count >= MOST or not math.isfinite(value):
             return
         self._count += 1
-        self._sorted.clear()
-        self._values["raw", ""].append(value)
-        if unit.dimension:
-            self._values["decimal", unit.dimension].append(value * unit.decimal)
-            self._values["binary", unit.dimension].append(value * unit.binary)
-        else:
-            self._values["decimal", ""].append(value * unit.decimal)
+        self.values.put(value, unit)
+        self._metrics.get(metric or "", self._nobodys).put(value, unit)
 
-    def has(self, low: float, high: float, how: str, dimension: str = "") -> bool:
-        """Whether a number lies in a closed interval.
+    def metric_of(self, text: str, number: Number) -> str | None:
+        """The metric of a snapshot whose level a number of `text` states; ``None`` when that is not plain."""
+        if self._names is None:
+            self._names = Names({name: self._unit(name) for name in self._metrics})
+        return self._names.metric_of(text, number)
 
-        Args:
-            low: Its lower end.
-            high: Its upper end.
-            how: ``raw``: as written, whatever the unit; ``decimal`` or ``binary``: of the dimension, in its base.
-            dimension: The dimension; ``""`` for numbers whose unit is not known.
-        """
-        key = (how, dimension)
-        if key not in self._sorted:
-            self._sorted[key] = sorted(self._values.get(key, ()))
-        values = self._sorted[key]
-        index = bisect_left(values, low)
-        return index < len(values) and values[index] <= high
+    def may_be(self, metric: str) -> tuple[Values, ...]:
+        """Where a metric's values may be: all numbers but those that are plainly another metric's."""
+        return (self._metrics[metric], self._nobodys)
+
+    def level(self, metric: str) -> str:
+        """A metric's value in the last snapshot, with its unit."""
+        return f"{self._levels[metric][1]:.6g} {self._written.get(metric, '')}".strip()
 
     def series(self) -> Iterator[tuple[Operand, Operand]]:
         """Each two numbers of the same name in two snapshots, the older first; a bound before what it bounds."""
@@ -130,6 +139,12 @@ class Pool:
     def _note_series(self, path: str, operand: Operand) -> None:
         if path in self._series or len(self._series) < _SERIES:
             self._series[path].append(operand)
+
+    def _note_level(self, name: str, value: float, at: float) -> None:
+        if name not in self._metrics:
+            self._metrics[name] = Values()
+            self._names = None
+        self._levels[name] = max(self._levels.get(name, (at, value)), (at, value))
 
     def _walk(self, value: Any, path: str, at: float | None, depth: int) -> None:
         if self._count >= MOST or depth > _MOST_DEEP:
@@ -155,7 +170,7 @@ class Pool:
             self.add_text(str(key))
             self._walk(item, f"{path}.{key}" if path else str(key), at, depth + 1)
             if isinstance(item, int | float) and not isinstance(item, bool) and abs(item) < 1e300:
-                numbers[str(key)] = Operand(float(item), self._unit(str(key)))
+                numbers[str(key)] = Operand(float(item), self._unit(str(key)), name=str(key))
         if len(numbers) <= _FAMILY:
             self._note_shares(numbers)
 
@@ -174,10 +189,11 @@ class Pool:
     def _leaf(self, value: float, path: str, at: float | None) -> None:
         if abs(value) > 1e300 or value != value:  # noqa: PLR0124 - not a number
             return
-        unit = self._unit(path.rpartition(".")[2])
-        self.put(float(value), unit)
+        name = path.rpartition(".")[2]
+        unit = self._unit(name)
+        self.put(float(value), unit, name)
         if at is not None:
-            self._note_series(path, Operand(float(value), unit, at))
+            self._note_series(path, Operand(float(value), unit, at, name))
 
     def _count_items(self, value: Sized) -> None:
         if len(value) != 1:

@@ -3,10 +3,11 @@ from __future__ import annotations
 import pytest
 
 from beamlens.agent import Tool
-from beamlens.agent.events import MessageEnd, MessageUpdate, into
+from beamlens.agent.events import MessageEnd, MessageUpdate, ToolExecutionUpdate, into
 from beamlens.agent.phases import IllegalTransition, Phase, Phases
 from beamlens.errors import LLMError
 from beamlens.llm.client import Completion, Message, Text
+from beamlens.telemetry.events import catalogue
 from beamlens.testing import ScriptedClient, tool
 from beamlens_actors import EventStream, PushResult, StreamEnd
 from tests.support.loops import ADD, END, Nothing, Run
@@ -170,3 +171,32 @@ def test_follow_ups_go_on_where_an_answer_would_end_the_run():
 def test_in_a_run_that_a_tool_must_end_an_answer_in_words_does_not():
     run = Run(ScriptedClient(["Fine.", tool("end")]), [END])
     assert run.outcome.stopped_by == "end"
+
+
+def test_the_events_of_a_call_say_whose_words_its_result_is_made_of():
+    outside = Tool("outside", lambda _a, on_update: on_update("half") or "whole", Nothing, trust="untrusted")
+    broken = Tool("broken", lambda _a: 1 / 0, Nothing, trust="untrusted")
+    turn = [tool("add", value=1), tool("outside"), tool("broken"), tool("nope")]
+    run = Run(ScriptedClient([turn, tool("end")]), [ADD, END, outside, broken])
+    names = ("tool.stop", "tool.exception", "agent_core.tool_task.end", "agent_core.tool_task.error")
+    told = {(name, each["tool_name"]): each["trust"] for name in names for each in run.events.of(name)}
+    assert told == {
+        ("tool.stop", "add"): "trusted",
+        ("tool.stop", "end"): "trusted",
+        ("tool.stop", "outside"): "untrusted",
+        ("tool.stop", "nope"): "trusted",
+        ("tool.exception", "broken"): "untrusted",
+        ("agent_core.tool_task.end", "add"): "trusted",
+        ("agent_core.tool_task.end", "end"): "trusted",
+        ("agent_core.tool_task.end", "outside"): "untrusted",
+        ("agent_core.tool_task.error", "broken"): "untrusted",
+        ("agent_core.tool_task.error", "nope"): "trusted",
+    }
+    assert [event.trust for event in run.told if isinstance(event, ToolExecutionUpdate)] == ["untrusted"]
+
+
+def test_every_event_that_holds_a_finding_or_a_result_says_whose_words_it_is_made_of():
+    outside = {"alert", "insight", "notification", "result"}
+    assert [
+        event.name for event in catalogue().values() if outside & set(event.metadata) and "trust" not in event.metadata
+    ] == []

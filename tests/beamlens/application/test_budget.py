@@ -7,6 +7,7 @@ import pytest
 
 from beamlens import Beamlens, Budget, ConfigError
 from beamlens.agent import Agent
+from beamlens.application import parts
 from beamlens.llm.client import Completion, ToolCall, Usage
 from beamlens.testing import ScriptedClient
 from tests.support.agents import Queue
@@ -76,3 +77,49 @@ def test_the_supervisors_of_agents_are_in_the_tree():
     with Beamlens.start() as lens:
         names = [child.id for child in lens._root.which_children()]
     assert {"AgentRegistry", "SubagentSupervisor", "TaskSupervisor"} <= set(names)
+
+
+def spend_all(**options):
+    client = ScriptedClient(["Yes."], model=HAIKU, repeat_last=True)
+    with Beamlens.start(client_registry=client, budget=Budget(calls_per_hour=1), **options) as lens:
+        agent = Agent.start("You help.", core=lens.agent_core, session="s")
+        agent.prompt("There?")
+        ended = agent.wait_for_idle(10).stopped_by
+    agent.join(10)
+    return ended
+
+
+def test_a_restart_with_the_same_state_directory_goes_on_with_the_budget(tmp_path, monkeypatch):
+    assert spend_all(state_dir=tmp_path / "state") == "answered"
+    assert spend_all(state_dir=str(tmp_path / "state")) == "budget"
+    monkeypatch.setenv("BEAMLENS_STATE_DIR", str(tmp_path / "state"))
+    assert spend_all() == "budget"
+    assert spend_all(state_dir=tmp_path / "other") == "answered"
+
+
+def test_without_a_state_directory_it_is_said_once_that_a_restart_begins_anew(caplog):
+    parts._say_in_memory.cache_clear()
+    assert [spend_all(), spend_all()] == ["answered", "answered"]
+    assert [record.message for record in caplog.records if "kept in memory" in record.message] == [
+        "the budget is kept in memory: a restart begins anew; state_dir= or BEAMLENS_STATE_DIR keeps it"
+    ]
+
+
+def test_a_budget_file_that_cannot_be_used_is_told_and_counts_as_spent(tmp_path, caplog):
+    told = []
+
+    def unusable(sender, **keywords):
+        told.append((sender, keywords["path"], keywords["reason"]))
+
+    blinker.signal("beamlens.budget.file_unusable").connect(unusable)
+    path = tmp_path / "budget-beamlens.json"
+    path.write_text("?")
+    assert spend_all(state_dir=tmp_path) == "budget"
+    assert told == [("budget", str(path), "it is not readable (JSONDecodeError)")]
+    assert f"remove {path} to begin anew" in caplog.text
+
+
+@pytest.mark.parametrize("bad", [5, "", b"/tmp", "a\0b", __file__])
+def test_a_state_directory_that_cannot_be_one_is_refused_by_name(bad):
+    with pytest.raises(ConfigError, match="state_dir"):
+        Beamlens.start(state_dir=bad)

@@ -104,6 +104,16 @@ def test_a_number_from_nowhere_goes_back_once_and_the_corrected_alert_is_verifie
     assert '"numbers_verified": true' in fired
 
 
+def test_a_number_of_another_metric_goes_back_with_what_the_metric_is():
+    client = ScriptedClient([tool("take_snapshot"), fire("depth is 812, 9 wait"), fire("depth is 612"), WAIT])
+    with looking(client) as (look, published, _events):
+        look()
+    assert [(alert.observation, alert.numbers_verified) for alert in published] == [("depth is 612", True)]
+    refused, _fired = answers(client)
+    assert "not fired: depth is 612 orders and not 812. These numbers are in no snapshot" in refused
+    assert "in this look: 9. Take" in refused
+
+
 def test_one_that_still_fails_is_fired_and_marked():
     client = ScriptedClient([tool("take_snapshot"), fire("812 orders"), fire("813 orders, 612 before"), WAIT])
     with looking(client) as (look, published, _events):

@@ -228,25 +228,43 @@ def test_the_holder_is_the_one_that_resumed_it_last(tmp_path):
     writer.close()
 
 
-def test_a_forked_child_neither_writes_nor_keeps_the_lock(tmp_path):
+def test_a_forked_child_neither_writes_nor_touches_the_lock(tmp_path):
     writer = create(tmp_path)
     writer.hear(said(TALK[0])[0])
     wait, go = os.pipe()
+    told, tell = os.pipe()
     child = os.fork()
     if child == 0:
-        writer.hear(said(TALK[1])[0])
-        os.close(go)
-        os.read(wait, 1)  # until the parent has looked
-        os._exit(0)
-    writer.close()
+        try:
+            writer.hear(said(TALK[1])[0])
+            failing = "forked" in writer.state().reason
+            writer.close()
+            os.write(tell, b"." if failing else b"!")
+            os.close(go)
+            os.read(wait, 1)  # until the parent has looked
+        finally:
+            os._exit(0)
+    os.close(tell)
     try:
+        assert os.read(told, 1) == b"."
+        with pytest.raises(JournalLocked):
+            resume(tmp_path)
+        writer.close()
         again, journal = resume(tmp_path)
         again.close()
         assert journal.messages == TALK[:1]
     finally:
-        os.close(go)
-        os.close(wait)
+        for end in (go, wait, told):
+            os.close(end)
         assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_writer_that_ends_lets_go_of_the_lock_even_if_another_process_has_the_file(tmp_path):
+    writer = create(tmp_path)
+    other = os.dup(writer._file._fd)  # as a child has it that was forked a moment ago
+    writer.close()
+    resume(tmp_path)[0].close()
+    os.close(other)
 
 
 # -- a disk that fails -------------------------------------------------------------------------------------------

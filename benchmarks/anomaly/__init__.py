@@ -1,0 +1,1 @@
+"""How well the streaming detector finds what people marked: the Numenta Anomaly Benchmark's rules."""
