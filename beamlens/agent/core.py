@@ -153,11 +153,11 @@ class AgentCore:
         """The supervisor of sessions' actors, as it is now. Sessions are started with `sessions`.
 
         Raises:
-            ActorDead: It is being restarted.
+            ActorDead: It has ended with the core, or is being restarted.
         """
         ref = self._names.lookup(_SESSIONS)
         if not isinstance(ref, DynamicSupervisorRef):
-            raise ActorDead("the supervisor of sessions is being restarted")
+            raise ActorDead("the supervisor of sessions has ended, or is being restarted")
         return ref
 
     @property

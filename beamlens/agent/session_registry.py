@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, cast
 
-from beamlens.agent.registry import check_key
+from beamlens.errors import ConfigError
 from beamlens_actors import Registry
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class SessionRegistry(Registry):
             AlreadyRegistered: Another session holds it; carries the holder.
             ActorDead: `ref` has ended.
         """
-        super().register(check_key((key, "main", 0)).session_id, ref, value)
+        super().register(check_id(key), ref, value)
 
     def list_ids(self) -> list[str]:
         """The ids of the sessions that run, sorted."""
@@ -36,3 +36,14 @@ class SessionRegistry(Registry):
     def sessions(self) -> dict[str, SessionRef]:
         """The sessions that run, by id."""
         return {cast("str", entry.key): cast("SessionRef", entry.ref) for entry in self.select(lambda _entry: True)}
+
+
+def check_id(session_id: object) -> str:
+    """`session_id`, if it is one: any text.
+
+    Raises:
+        ConfigError: It is none, or empty.
+    """
+    if not isinstance(session_id, str) or not session_id:
+        raise ConfigError(f"a session's id is a text that is not empty, not {session_id!r}", field="session_id")
+    return session_id

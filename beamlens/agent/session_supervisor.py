@@ -18,10 +18,9 @@ from beamlens.agent.journal.policy import DEFAULT_FSYNC, Fsync, check_fsync
 from beamlens.agent.journal.reader import Stored, list_journals
 from beamlens.agent.journal.writer import JournalWriter
 from beamlens.agent.limits import Limits
-from beamlens.agent.registry import check_key
 from beamlens.agent.session import SessionRef, label
 from beamlens.agent.session_life import SessionLife, setup_of
-from beamlens.agent.session_registry import SessionRegistry
+from beamlens.agent.session_registry import SessionRegistry, check_id
 from beamlens.agent.session_restore import check_queue_mode, check_restart, repair, restored
 from beamlens.agent.session_state import HealthSummary, SessionHealth, worst_first
 from beamlens.errors import BeamlensError
@@ -124,7 +123,7 @@ class SessionSupervisor:
         check_setup(agent)
         check_queue_mode(queue_mode)
         check_restart(restart)
-        chosen = check_key((secrets.token_hex(8) if session_id is None else session_id, "main", 0)).session_id
+        chosen = check_id(secrets.token_hex(8) if session_id is None else session_id)
         with self._reserved(chosen):
             journal = self._new_journal(chosen, agent, check_fsync(self._fsync if fsync is None else fsync))
             return self._start(chosen, agent, journal, restart, None, fresh=True)
@@ -184,7 +183,7 @@ class SessionSupervisor:
             OSError: Its journal may not be read.
             BeamlensError: There is no state directory, or it could not be started.
         """
-        session_id = check_key((session_id, "main", 0)).session_id
+        check_id(session_id)
         check_restart(restart)
         checked = check_fsync(self._fsync if fsync is None else fsync)
         with self._reserved(session_id):

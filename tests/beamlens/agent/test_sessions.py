@@ -194,8 +194,19 @@ def test_any_text_is_an_id(kept, session):
 
 @pytest.mark.parametrize("session", ["", 5, b"s", ("s", "main", 0)])
 def test_what_is_no_id_is_refused(kept, session):
+    for attempt in (lambda: start(kept, session=session), lambda: kept.sessions.restore(session)):
+        with pytest.raises(ConfigError, match="a session's id is a text that is not empty"):
+            attempt()
     with pytest.raises(ConfigError):
-        start(kept, session=session)
+        kept.sessions.registry.register(session, kept.supervisor)
+
+
+def test_a_core_that_has_ended_starts_no_session(tmp_path):
+    with AgentCore.start(state_dir=tmp_path) as core:
+        pass
+    with pytest.raises(BeamlensError, match="has ended"):
+        start(core)
+    assert core.sessions.stored() == []
 
 
 @pytest.mark.parametrize(
