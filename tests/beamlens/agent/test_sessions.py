@@ -612,21 +612,72 @@ def test_health_is_the_worst_first_with_reasons(kept):
 
 def test_a_session_that_is_being_restarted_is_unhealthy(kept, monkeypatch):
     ref = start(kept)
-    life = kept.sessions._life("s")
-    reading, go = threading.Event(), threading.Event()
-
-    def wait(real=life._messages_again):
-        reading.set()
-        go.wait(SECONDS)
-        return real()
-
-    monkeypatch.setattr(life, "_messages_again", wait)
+    reading, go = held_back(kept.sessions._life("s"), monkeypatch)
     ref.kill()
     assert reading.wait(SECONDS)
     assert kept.sessions.health_summary() == HealthSummary(1, 0, 0, 1, "unhealthy")
     go.set()
     kept.events.wait_for("agent_core.session.restart")
     assert kept.sessions.health_summary().overall == "healthy"
+
+
+def held_back(life, monkeypatch):
+    """Have a restart wait in its middle; events for: it is there, it may go on."""
+    there, go = threading.Event(), threading.Event()
+
+    def wait(real=life._messages_again):
+        there.set()
+        go.wait(SECONDS)
+        return real()
+
+    monkeypatch.setattr(life, "_messages_again", wait)
+    return there, go
+
+
+def test_a_session_that_is_ended_while_it_is_restarted_stays_away(kept, monkeypatch):
+    ref = start(kept)
+    life = kept.sessions._life("s")
+    there, go = held_back(life, monkeypatch)
+    ref.kill()
+    assert there.wait(SECONDS)
+    life.close("gone")
+    go.set()
+    kept.session_supervisor().which_children()  # it is through
+    assert (kept.sessions.list_sessions(), kept.session_supervisor().which_children()) == ({}, [])
+    assert kept.registry.main("s") is None
+
+
+def test_a_session_is_stopped_for_good_though_it_crashes_meanwhile(kept, monkeypatch):
+    ref = start(kept)
+    there, go = held_back(kept.sessions._life("s"), monkeypatch)
+    ref.kill()
+    assert there.wait(SECONDS)
+    stopped = []
+    thread = threading.Thread(target=lambda: stopped.append(kept.sessions.stop_session("s")))
+    thread.start()
+    go.set()
+    thread.join(SECONDS)
+    assert (stopped, kept.sessions.list_sessions()) == ([True], {})
+
+
+def test_whoever_wants_the_id_of_a_session_that_is_restarted_is_told_that_it_runs(kept, monkeypatch):
+    ref = start(kept)
+    there, go = held_back(kept.sessions._life("s"), monkeypatch)
+    ref.kill()
+    assert there.wait(SECONDS)
+    refused = []
+
+    def attempt():
+        try:
+            start(kept)
+        except SessionRunning as error:
+            refused.append(error.ref)
+
+    thread = threading.Thread(target=attempt)
+    thread.start()
+    go.set()
+    thread.join(SECONDS)
+    assert refused == [kept.sessions.lookup("s")]
 
 
 # -- persistence -----------------------------------------------------------------------------------------------------

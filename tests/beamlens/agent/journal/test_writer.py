@@ -17,7 +17,7 @@ from beamlens.agent.journal import (
     read_journal,
 )
 from beamlens.agent.journal import file as journal_file
-from beamlens.agent.journal.writer import RETRY
+from beamlens.agent.journal.writer import CLOSE, RETRY
 from beamlens.errors import ConfigError
 from beamlens.redact import Redactor
 from beamlens_actors.testing import FakeClock
@@ -334,6 +334,43 @@ def test_a_full_disk_leaves_no_half_line_and_the_rest_is_written_once_there_is_r
     subprocess.run([sys.executable, "-c", FULL, str(tmp_path), str(room)], check=True, timeout=60)
 
 
+NO_ROOM = """
+import resource, sys
+from beamlens_actors.testing import FakeClock
+from tests.support.journals import TALK, create, said
+hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+with FakeClock() as clock:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    writer = create(sys.argv[1])
+    writer.hear(said(TALK[0])[0])
+    assert (writer.state().status, writer.state().unwritten) == ("failing", 1), writer.state()
+    assert writer.path.read_bytes() == b""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    clock.advance(5.0)
+    writer.hear(said(TALK[1])[0])
+    assert writer.state().status == "kept", writer.state()
+    writer.close()
+assert writer.read().messages == TALK[:2]
+"""
+
+
+def test_a_disk_that_is_full_from_the_start_takes_all_of_it_once_there_is_room(tmp_path):
+    subprocess.run([sys.executable, "-c", NO_ROOM, str(tmp_path)], check=True, timeout=60)
+
+
+def test_a_disk_that_hangs_is_waited_for_a_while_at_the_end(tmp_path):
+    writer = create(tmp_path)
+    with FakeClock() as clock, writer._writing:
+        thread = threading.Thread(target=writer.close)
+        thread.start()
+        clock.wait_for_waiters(1)
+        clock.advance(CLOSE)
+        thread.join(10)
+        assert not thread.is_alive()
+    assert writer.state().status == "closed"
+    writer._file.close()
+
+
 def test_a_journal_on_a_device_without_room_goes_on_in_memory(tmp_path, monkeypatch):
     writer = create(tmp_path, tell=(told := Told()))
     real = writer._file._fd
@@ -358,23 +395,38 @@ def test_a_journal_that_was_deleted_is_said(tmp_path):
 
 DENIED = """
 import os, sys
-from tests.support.journals import TALK, ended, resume, write
+from beamlens_actors.testing import FakeClock
+from tests.support.journals import TALK, create, ended, resume, said, write
 path = write(sys.argv[1])
 path.chmod(0o400)
-if os.geteuid() == 0:  # who may write everywhere
+root = os.geteuid() == 0  # who may write everywhere
+if root:
     os.chmod(sys.argv[1], 0o755)
     path.parent.chmod(0o755)
     os.chown(path, 65534, 65534)
     os.seteuid(65534)
-writer, journal = resume(sys.argv[1])
-assert (journal.messages, writer.state().status) == (TALK, "failing"), writer.state()
-assert "PermissionError" in writer.state().reason, writer.state()
-writer.hear(ended())
-writer.close()
+with FakeClock() as clock:
+    writer, journal = resume(sys.argv[1])
+    assert (journal.messages, writer.state().status) == (TALK, "failing"), writer.state()
+    assert "PermissionError" in writer.state().reason, writer.state()
+    path.chmod(0o600)
+    with path.open("ab") as file:  # somebody else writes meanwhile
+        file.write(path.read_bytes().splitlines(keepends=True)[-1].replace(b'"n":5', b'"n":6'))
+    clock.advance(5.0)
+    writer.hear(ended())
+    assert "somebody else has written to it" in writer.state().reason, writer.state()
+    with path.open("r+b") as file:
+        lines = file.readlines()
+        file.truncate(sum(map(len, lines[:-1])))
+    clock.advance(5.0)
+    writer.hear(said(TALK[0], run="r2")[0])
+    assert writer.state().status == "kept", writer.state()
+    writer.close()
+assert writer.read().messages == (*TALK, TALK[0])
 """
 
 
-def test_a_journal_that_may_not_be_written_is_read_and_goes_on_in_memory():
+def test_a_journal_that_may_not_be_written_is_read_and_goes_on_in_memory_until_it_may():
     with tempfile.TemporaryDirectory() as state_dir:  # pytest's own are closed to others
         subprocess.run([sys.executable, "-c", DENIED, state_dir], check=True, timeout=60)
 
