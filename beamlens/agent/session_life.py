@@ -17,7 +17,7 @@ from beamlens.agent.registry import AgentKey
 from beamlens.agent.session import SessionActor
 from beamlens.agent.session_state import SessionHealth, SessionState, SessionStats, count, judge
 from beamlens.agent.subagents import in_words
-from beamlens_actors import clock
+from beamlens_actors import Shutdown, clock
 from beamlens_actors.waiting import Condition
 from beamlens_supervision import Ignore
 from beamlens_supervision.child_spec import is_abnormal
@@ -130,7 +130,7 @@ class SessionLife:
         except Exception as error:  # noqa: BLE001 - the supervisor would try for ever, and end others
             return self._give_up(f"{type(error).__name__}: {error}")
         if not self._took_place(ref):
-            ref.kill()
+            ref.stop(Shutdown())
             return Ignore()
         self._emit("session.restart", {"restarts": self._restarts, "messages": len(messages)})
         return ref
