@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +18,7 @@ from beamlens.agent.journal.writer import JournalWriter
 from beamlens.agent.limits import Limits
 from beamlens.agent.session import SessionRef, label
 from beamlens.agent.session_life import SessionLife, setup_of
+from beamlens.agent.session_lives import RESTART, Lives, SessionRunning
 from beamlens.agent.session_registry import SessionRegistry, check_id
 from beamlens.agent.session_restore import check_queue_mode, check_restart, repair, restored
 from beamlens.agent.session_state import HealthSummary, SessionHealth, worst_first
@@ -42,27 +41,7 @@ SHUTDOWN = 1.0
 RUN_END = 2.0
 """Seconds that the run of a session that is stopped gets to end by itself; its tools' own grace is part of it."""
 
-RESTART = 5.0
-"""Seconds that whoever wants the id of a session that has just crashed waits until it is known what becomes of it."""
-
 NO_STATE_DIR = "there is no state directory: Beamlens.start(state_dir=...), or AgentCore.start(state_dir=...)"
-
-
-class SessionRunning(BeamlensError):  # noqa: N818 - as the other errors are named
-    """A session of that id runs.
-
-    Attributes:
-        ref: The session; ``None``: it is being started.
-    """
-
-    def __init__(self, session_id: str, ref: SessionRef | None) -> None:
-        what = (
-            "is being started"
-            if ref is None or not ref.is_alive()
-            else "runs already: go on with it (lookup), or stop it first"
-        )
-        super().__init__(f"the session {session_id!r} {what}")
-        self.ref = ref
 
 
 class SessionSupervisor:
@@ -78,9 +57,7 @@ class SessionSupervisor:
         self._state_dir = None if state_dir is None else Path(state_dir)
         self._fsync = check_fsync(fsync)
         self.registry = SessionRegistry()
-        self._lives: dict[str, SessionLife] = {}
-        self._starting: set[str] = set()
-        self._lock = threading.Lock()
+        self._lives = Lives()
         self._said = False
 
     # -- start ----------------------------------------------------------------------------------------------------
@@ -124,7 +101,7 @@ class SessionSupervisor:
         check_queue_mode(queue_mode)
         check_restart(restart)
         chosen = check_id(secrets.token_hex(8) if session_id is None else session_id)
-        with self._reserved(chosen):
+        with self._lives.reserved(chosen):
             journal = self._new_journal(chosen, agent, check_fsync(self._fsync if fsync is None else fsync))
             return self._start(chosen, agent, journal, restart, None, fresh=True)
 
@@ -186,7 +163,7 @@ class SessionSupervisor:
         check_id(session_id)
         check_restart(restart)
         checked = check_fsync(self._fsync if fsync is None else fsync)
-        with self._reserved(session_id):
+        with self._lives.reserved(session_id):
             if self._state_dir is None:
                 raise BeamlensError(f"no session can be restored: {NO_STATE_DIR}")
             try:
@@ -241,14 +218,13 @@ class SessionSupervisor:
             journal,
             restart=restart,
             outcome=outcome,
-            forget=self._forgotten,
+            forget=self._lives.remove,
             no_journal="" if self._state_dir else NO_STATE_DIR,
         )
         try:
             supervisor = self._core.session_supervisor()
             spec = ChildSpec(label(session_id), life.start, restart=restart, shutdown=SHUTDOWN)
-            with self._lock:
-                self._lives[session_id] = life
+            self._lives.add(life)
             supervisor.start_child(spec)
         except BaseException as error:
             life.close("could not be started", discard=fresh)
@@ -264,29 +240,6 @@ class SessionSupervisor:
         self._emit("session.start", session_id, {}, model=life.model, journal=life.journal_state().path)
         return ref
 
-    @contextmanager
-    def _reserved(self, session_id: str) -> Iterator[None]:
-        with self._lock:
-            life, taken = self._lives.get(session_id), session_id in self._starting
-            if life is None and not taken:
-                self._starting.add(session_id)
-        if taken or (life is not None and life.settled(RESTART)):
-            raise SessionRunning(session_id, None if life is None else life.ref)
-        if life is not None:  # it ended a moment ago
-            with self._reserved(session_id):
-                yield
-            return
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._starting.discard(session_id)
-
-    def _forgotten(self, life: SessionLife) -> None:
-        with self._lock:
-            if self._lives.get(life.session_id) is life:
-                del self._lives[life.session_id]
-
     # -- stop -----------------------------------------------------------------------------------------------------
 
     def stop_session(self, session: str | SessionRef, timeout: float = RUN_END) -> bool:
@@ -299,7 +252,7 @@ class SessionSupervisor:
         Returns:
             False when no such session runs.
         """
-        life = self._life(session)
+        life = self._lives.find(session)
         if life is None:
             return False
         while life.settled(RESTART) and (ref := life.ref) is not None:
@@ -320,7 +273,7 @@ class SessionSupervisor:
 
     def close(self) -> None:
         """The core has ended, and with it their actors: let go of all journals."""
-        for life in self._all():
+        for life in self._lives.all():
             life.close("stopped")
 
     # -- questions ------------------------------------------------------------------------------------------------
@@ -339,18 +292,11 @@ class SessionSupervisor:
 
     def health_all(self) -> list[SessionHealth]:
         """How each session is, unhealthy ones first; at once."""
-        return worst_first(life.health() for life in self._all())
+        return worst_first(life.health() for life in self._lives.all())
 
     def health_summary(self) -> HealthSummary:
         """How they are together; at once."""
         return HealthSummary.of(self.health_all())
-
-    def _all(self) -> list[SessionLife]:
-        with self._lock:
-            return list(self._lives.values())
-
-    def _life(self, session: str | SessionRef) -> SessionLife | None:
-        return next((one for one in self._all() if session in (one.session_id, one.ref)), None)
 
     # -- telling --------------------------------------------------------------------------------------------------
 
@@ -367,3 +313,6 @@ class SessionSupervisor:
             self._emit(f"journal.{what}", session_id, {"unwritten": unwritten}, reason=reason)
 
         return tell
+
+
+__all__ = ["SessionRunning", "SessionSupervisor"]

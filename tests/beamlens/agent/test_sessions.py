@@ -612,7 +612,7 @@ def test_health_is_the_worst_first_with_reasons(kept):
 
 def test_a_session_that_is_being_restarted_is_unhealthy(kept, monkeypatch):
     ref = start(kept)
-    reading, go = held_back(kept.sessions._life("s"), monkeypatch)
+    reading, go = held_back(kept.sessions._lives.find("s"), monkeypatch)
     ref.kill()
     assert reading.wait(SECONDS)
     assert kept.sessions.health_summary() == HealthSummary(1, 0, 0, 1, "unhealthy")
@@ -636,7 +636,7 @@ def held_back(life, monkeypatch):
 
 def test_a_session_that_is_ended_while_it_is_restarted_stays_away(kept, monkeypatch):
     ref = start(kept)
-    life = kept.sessions._life("s")
+    life = kept.sessions._lives.find("s")
     there, go = held_back(life, monkeypatch)
     ref.kill()
     assert there.wait(SECONDS)
@@ -649,7 +649,7 @@ def test_a_session_that_is_ended_while_it_is_restarted_stays_away(kept, monkeypa
 
 def test_a_session_is_stopped_for_good_though_it_crashes_meanwhile(kept, monkeypatch):
     ref = start(kept)
-    there, go = held_back(kept.sessions._life("s"), monkeypatch)
+    there, go = held_back(kept.sessions._lives.find("s"), monkeypatch)
     ref.kill()
     assert there.wait(SECONDS)
     stopped = []
@@ -662,7 +662,7 @@ def test_a_session_is_stopped_for_good_though_it_crashes_meanwhile(kept, monkeyp
 
 def test_whoever_wants_the_id_of_a_session_that_is_restarted_is_told_that_it_runs(kept, monkeypatch):
     ref = start(kept)
-    there, go = held_back(kept.sessions._life("s"), monkeypatch)
+    there, go = held_back(kept.sessions._lives.find("s"), monkeypatch)
     ref.kill()
     assert there.wait(SECONDS)
     refused = []
