@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from contextvars import ContextVar, Token
-from typing import Any, Self
+from typing import Any, Self, TypeVar
+
+T = TypeVar("T")
 
 _current: ContextVar[InFlight | None] = ContextVar("beamlens_in_flight", default=None)
 
@@ -41,6 +44,16 @@ class InFlight:
         # No lock, for a finaliser may abort. Each side writes its own field first and reads the other's after.
         self._cut = True
         self._shut_down()
+
+    def until_cut(self, tell: Callable[[T], object] | None) -> Callable[[T], object] | None:
+        """`tell`, which is called no more once the call was cut: what had come by then may wait in a buffer."""
+
+        def guarded(piece: T) -> None:
+            if self._cut:
+                raise ConnectionAbortedError("the call was cut")
+            tell(piece)
+
+        return None if tell is None else guarded
 
     def trace(self, event: str, info: dict[str, Any]) -> None:
         """Take note of the connection: the HTTP library's ``trace`` extension calls this."""
