@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from beamlens.agent.supervised import Supervised
-from beamlens.agent.tool_call import extra_parameters
 from beamlens.errors import BudgetExceeded, LLMError
 from beamlens.llm.client import Completion, LLMClient, Message, Request, Text, ToolCall, ToolOutput
+from beamlens.llm.deltas import OnDelta
+from beamlens.llm.deltas import complete as answered_by
 from beamlens.llm.fence import fence
 from beamlens.llm.pricing import cost
 from beamlens_actors import AbortSignal, ActorError, clock
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from beamlens.agent.services import Services
 
 Block = Text | ToolCall | ToolOutput
+Listen = Callable[[], OnDelta]
 
 ATTEMPTS = 3
 FIRST_DELAY = 1.0
@@ -43,7 +45,6 @@ class Model:
         *,
         ledger: Ledger | None = None,
         fallback: bool = True,
-        on_text: Callable[[str], object] | None = None,
     ) -> None:
         """Prepare.
 
@@ -54,7 +55,6 @@ class Model:
             client: Who answers; by default the instance's primary client.
             ledger: What this agent may spend, besides the instance's budget. Spent, it ends the run.
             fallback: Whether the offline analyst takes over; otherwise failures are the caller's.
-            on_text: Is given the pieces of an answer as they come, from a client that takes ``on_text=``.
         """
         self._services = services
         self._kind = kind
@@ -62,7 +62,6 @@ class Model:
         self._client = client or services.client
         self._ledger = ledger
         self._fallback = fallback
-        self._on_text = on_text
         self._outgoing = Outgoing(services.redactor.text)
 
     @property
@@ -70,8 +69,16 @@ class Model:
         """The model that answers now; ``"offline"`` for the offline analyst."""
         return self._client.model
 
-    def complete(self, request: Request, iteration: int, abort: AbortSignal) -> Completion:
+    def complete(
+        self, request: Request, iteration: int, abort: AbortSignal, listen: Listen | None = None
+    ) -> Completion:
         """Answer a request.
+
+        Args:
+            request: What is asked.
+            iteration: The turn's number, for its events.
+            abort: Ends the call.
+            listen: Is called before each attempt, and gives what takes the pieces of that answer.
 
         Raises:
             Aborted: The signal fired first.
@@ -80,7 +87,7 @@ class Model:
         """
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return self._call(request, iteration, abort)
+                return self._call(request, iteration, abort, listen)
             except BudgetExceeded as spent:
                 if not self._fallback or spent.limit in (self._ledger.limits if self._ledger else ()):
                     raise
@@ -101,9 +108,9 @@ class Model:
                 abort.wait(FIRST_DELAY * 2 ** (attempt - 1))
                 abort.raise_if_aborted()
         self._client = self._services.offline
-        return self._call(request, iteration, abort)
+        return self._call(request, iteration, abort, listen)
 
-    def _call(self, request: Request, iteration: int, abort: AbortSignal) -> Completion:
+    def _call(self, request: Request, iteration: int, abort: AbortSignal, listen: Listen | None) -> Completion:
         bus, client = self._services.bus, self._client
         if client is not self._services.offline:
             request = self._outgoing.request(request)
@@ -113,7 +120,7 @@ class Model:
         bus.emit("llm.start", self._agent, context_size=len(request.messages), **about)
         began = clock.monotonic()
         try:
-            completion = self._answer(client, request, abort)
+            completion = self._answer(client, request, abort, listen)
         except BaseException as error:
             _settle_failed(leases, error)
             if not isinstance(error, LLMError):
@@ -157,14 +164,12 @@ class Model:
                 raise
         return leases
 
-    def _answer(self, client: LLMClient, request: Request, abort: AbortSignal) -> Completion:
-        extra: dict[str, Any] = {}
-        if self._on_text is not None and "on_text" in extra_parameters(type(client).complete):
-            extra["on_text"] = self._on_text
+    def _answer(self, client: LLMClient, request: Request, abort: AbortSignal, listen: Listen | None) -> Completion:
+        on_delta = None if listen is None else listen()
         try:
             call = Supervised(
                 self._services.loop_tasks(),
-                lambda: client.complete(request, abort=abort, **extra),
+                lambda: answered_by(client, request, abort=abort, on_delta=on_delta),
                 f"{self._agent}:llm",
             )
             return call.result(request.timeout + _GRACE, abort)

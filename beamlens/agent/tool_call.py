@@ -171,9 +171,9 @@ class RunningCall:
 
 @lru_cache(maxsize=512)
 def extra_parameters(fn: Callable[..., Any]) -> frozenset[str]:
-    """Which of ``abort``, ``on_update`` and ``on_text`` a function takes by name."""
+    """Which of ``abort`` and ``on_update`` a function takes by name."""
     try:
         names = inspect.signature(fn).parameters
     except (TypeError, ValueError):
         return frozenset()
-    return frozenset(name for name in ("abort", "on_update", "on_text") if name in names)
+    return frozenset(name for name in ("abort", "on_update") if name in names)

@@ -47,13 +47,15 @@ class InFlight:
 
     def until_cut(self, tell: Callable[[T], object] | None) -> Callable[[T], object] | None:
         """`tell`, which is called no more once the call was cut: what had come by then may wait in a buffer."""
+        if tell is None:
+            return None
 
         def guarded(piece: T) -> None:
             if self._cut:
                 raise ConnectionAbortedError("the call was cut")
             tell(piece)
 
-        return None if tell is None else guarded
+        return guarded
 
     def trace(self, event: str, info: dict[str, Any]) -> None:
         """Take note of the connection: the HTTP library's ``trace`` extension calls this."""

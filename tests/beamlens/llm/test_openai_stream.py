@@ -115,7 +115,10 @@ def test_a_cut_off_tool_call_is_for_validation_to_refuse(call):
 
 
 def test_a_refusal_is_an_error_that_is_not_tried_again(call):
-    with ChatServer(streamed(None, refusal="I will not.")) as server, pytest.raises(LLMError, match="refused") as caught:
+    with (
+        ChatServer(streamed(None, refusal="I will not.")) as server,
+        pytest.raises(LLMError, match="refused") as caught,
+    ):
         call(server)
     assert (caught.value.kind, caught.value.retryable, len(server.requests)) == ("response", False, 1)
 
@@ -145,7 +148,12 @@ def test_what_breaks_an_answer_off_is_an_error_that_the_caller_may_try_again(cal
 
 @pytest.mark.parametrize(
     "failure",
-    [error(429, "slow down", retry_after="0"), Reply(steps=[Trouble.RESET]), Reply(steps=[DONE]), Reply(steps=[UPSTREAM])],
+    [
+        error(429, "slow down", retry_after="0"),
+        Reply(steps=[Trouble.RESET]),
+        Reply(steps=[DONE]),
+        Reply(steps=[UPSTREAM]),
+    ],
     ids=["429", "reset", "empty", "upstream"],
 )
 def test_what_fails_before_anything_was_told_is_tried_again(call, heard, failure):
