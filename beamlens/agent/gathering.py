@@ -78,6 +78,7 @@ class Gathering:
         self._lock = threading.RLock()
         self._groups: list[list[AgentEvent]] = []
         self._held = 0
+        self._busy = False  # something is held, or on its way
         self._timer: Timer | None = None
         self._closed = False
         self.dropped = 0
@@ -90,6 +91,9 @@ class Gathering:
 
     def offer(self, event: AgentEvent) -> None:
         """Deliver an event, after those that are held back; or hold it back."""
+        if not (event.lossy or self._busy or self._closed):  # most events of most queues: nothing to wait for
+            self._deliver(event)
+            return
         with self._lock:
             if self._closed:
                 return
@@ -109,6 +113,7 @@ class Gathering:
                     self.dropped += 1
                 else:
                     self._deliver(_joined(group))
+            self._busy = bool(self._groups)
 
     def close(self) -> None:
         """Hold nothing back any more, and take nothing."""
@@ -125,6 +130,7 @@ class Gathering:
         else:
             self._groups.append([event])
         self._held += 1
+        self._busy = True
         if self._batch is None:
             if len(self._groups) >= _MOST_GROUPS:
                 self.flush()

@@ -53,12 +53,12 @@ class Subscription:
         self._overflow = wish.overflow
         self.updates = wish.updates
         self._gone = gone
-        self._gathering = Gathering(self._deliver, lambda: crowded(self.stats()), wish.batch)
+        self._gathering = Gathering(self._deliver, lambda: crowded(self._queue_stats()), wish.batch)
 
     @property
     def dropped(self) -> int:
         """Events that it has lost."""
-        return self.stats().dropped
+        return self._queue_stats().dropped + self._gathering.dropped
 
     @property
     def merged(self) -> int:
@@ -67,7 +67,7 @@ class Subscription:
 
     def stats(self) -> StreamStats:
         """How full its queue is, and what it has lost."""
-        raise NotImplementedError
+        return self._queue_stats()._replace(dropped=self.dropped)
 
     def offer(self, event: AgentEvent) -> None:
         """Queue an event; never blocks."""
@@ -85,6 +85,9 @@ class Subscription:
         self._gathering.close()
 
     def _deliver(self, event: AgentEvent) -> None:
+        raise NotImplementedError
+
+    def _queue_stats(self) -> StreamStats:
         raise NotImplementedError
 
 
@@ -122,13 +125,13 @@ class _ToStream(Subscription):
         super().__init__(*args)
         self.stream = self._stream = stream
 
-    def stats(self) -> StreamStats:
-        stats = self._stream.stats()
-        return stats._replace(dropped=stats.dropped + self._gathering.dropped)
+    def _queue_stats(self) -> StreamStats:
+        return self._stream.stats()
 
     def _deliver(self, event: AgentEvent) -> None:
         stream = self._stream
-        pushed = stream.push(SessionEvent(self._session_id, event, self.dropped))
+        dropped = stream.stats().dropped + self._gathering.dropped
+        pushed = stream.push(SessionEvent(self._session_id, event, dropped))
         if pushed is PushResult.OVERFLOW and self._overflow == "disconnect":
             stream.cancel("too slow")
             self.cancel()
@@ -155,9 +158,8 @@ class _ToActor(Subscription):
         self._lock = threading.RLock()
         self._forget = ref.add_exit_callback(lambda _ref, _reason: self._gone(self))
 
-    def stats(self) -> StreamStats:
-        lost = self._lost + self._gathering.dropped
-        return StreamStats(len(self._queue), self._capacity, lost, self._most)
+    def _queue_stats(self) -> StreamStats:
+        return StreamStats(len(self._queue), self._capacity, self._lost, self._most)
 
     def _deliver(self, event: AgentEvent) -> None:
         with self._lock:
