@@ -40,7 +40,7 @@ class Delta:
 
 
 OnDelta = Callable[[Delta], object]
-"""Takes the pieces of one answer in order, on the client's thread; must be quick, and must not raise."""
+"""Takes the pieces of one answer in order, on the client's thread; must be quick. What it raises ends the call."""
 
 
 class Told:

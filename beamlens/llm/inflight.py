@@ -24,6 +24,8 @@ class InFlight:
     def __init__(self) -> None:
         self._socket: socket.socket | None = None
         self._cut = False
+        self.listener_error: Exception | None = None
+        """What the function raised that takes the answer's pieces."""
         self._token: Token[InFlight | None] | None = None
 
     def __enter__(self) -> Self:
@@ -53,7 +55,11 @@ class InFlight:
         def guarded(piece: T) -> None:
             if self._cut:
                 raise ConnectionAbortedError("the call was cut")
-            tell(piece)
+            try:
+                tell(piece)
+            except Exception as error:
+                self.listener_error = error
+                raise
 
         return guarded
 

@@ -107,7 +107,7 @@ class ProviderClient:
         """Answer one request; see `LLMClient.complete`.
 
         With `on_delta` the answer is streamed. Once a piece of it was told, a failure is the caller's: to try again
-        would tell another answer.
+        would tell another answer. What `on_delta` raises ends the call, and is raised.
         """
         told = None if on_delta is None else Told(on_delta)
         timeout = request.timeout if self._timeout is None else min(request.timeout, self._timeout)
@@ -154,6 +154,8 @@ class ProviderClient:
             timer.cancel()
             take_back()
         abort.raise_if_aborted()
+        if flight.listener_error is not None:  # not the provider's failure
+            raise flight.listener_error
         return failure
 
     def _failure(self, error: Exception, secrets: Sequence[str]) -> Failure:

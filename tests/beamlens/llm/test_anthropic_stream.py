@@ -14,12 +14,14 @@ from beamlens.llm.client import INCOMPLETE, Message, Request, ToolCall, Usage
 from beamlens.llm.deltas import Delta
 from beamlens.llm.provider import Backoff, ProviderClient
 from beamlens_actors import Aborted, AbortSignal
+from beamlens_actors.testing import FakeClock
+from tests.support.loops import in_background
 from tests.support.messages_api import MessagesAPI, Reply, error, message, streamed, text, thinking, tool_use
 from tests.support.sse import Trouble, as_aws, aws_exception, event
 
 KEY = "sk-ant-a-key-that-must-not-show"
 ASKED = Request("You watch.", (Message.user("Look."),), timeout=10.0)
-SOON = Request("You watch.", (Message.user("Look."),), timeout=0.3)
+LONG = Request("You watch.", (Message.user("Look."),), timeout=3600.0)
 OVERLOADED = event("error", error={"type": "overloaded_error", "message": "Overloaded"})
 
 
@@ -36,6 +38,13 @@ class Heard(list):
 
     def of(self, kind, index=0):
         return "".join(delta.text for delta in self if (delta.kind, delta.index) == (kind, index))
+
+
+def error_of(call, *args):
+    """How a call fails."""
+    with pytest.raises(LLMError) as caught:
+        call(*args)
+    return caught.value
 
 
 @pytest.fixture
@@ -161,12 +170,14 @@ def test_an_error_that_does_not_pass_ends_it(call):
 def test_half_an_answer_ends_with_the_timeout_and_its_connection(call, heard, trouble):
     reply = streamed(text("It is all fine today."))
     reply.steps[5:] = [trouble]
-    with MessagesAPI(reply) as server:
-        with pytest.raises(LLMError) as caught:
-            call(server, SOON)
+    with FakeClock() as clock, MessagesAPI(reply) as server:
+        wait = in_background(lambda: error_of(call, server, LONG))
+        assert heard.first.wait(30)
+        clock.advance(LONG.timeout)
+        error = wait()
         assert reply.left.wait(10)
-    assert (caught.value.kind, caught.value.retryable) == ("timeout", True)
-    assert heard.of("text").startswith("It is all ")
+    assert (error.kind, error.retryable) == ("timeout", True)
+    assert heard.of("text").startswith("It is")
 
 
 @pytest.mark.parametrize("trouble", [Trouble.SILENCE, Trouble.DRIP])
@@ -201,6 +212,17 @@ def test_aborting_from_the_listener_ends_it(call, heard):
             call(server, abort=abort)
         assert reply.left.wait(10)
     assert heard.of("text") == "It is"
+
+
+def test_what_the_listener_raises_ends_the_call_and_is_no_failure_of_the_provider(call, heard):
+    heard.first.set = lambda: {}["nothing"]
+    reply = streamed(text("It is all fine today."))
+    reply.steps[5:] = [Trouble.SILENCE]
+    with MessagesAPI(reply) as server:
+        with pytest.raises(KeyError, match="nothing"):
+            call(server)
+        assert reply.left.wait(10)
+    assert (heard.of("text"), len(server.requests)) == ("It is", 1)
 
 
 def bedrock(server):

@@ -12,15 +12,17 @@ from beamlens.llm.client import INCOMPLETE, Message, Request, ToolCall, Usage
 from beamlens.llm.deltas import Delta
 from beamlens.llm.provider import Backoff, ProviderClient
 from beamlens_actors import Aborted, AbortSignal
-from tests.beamlens.llm.test_anthropic_stream import Heard
+from beamlens_actors.testing import FakeClock
+from tests.beamlens.llm.test_anthropic_stream import Heard, error_of
 from tests.support.chat_api import ChatServer, answer, error, in_stream, streamed
 from tests.support.chat_api import call as tool_call
+from tests.support.loops import in_background
 from tests.support.messages_api import Reply
 from tests.support.sse import DONE, Trouble, chunk
 
 KEY = "sk-a-key-that-must-not-show"
 ASKED = Request("You watch.", (Message.user("Look."),), timeout=10.0)
-SOON = Request("You watch.", (Message.user("Look."),), timeout=0.3)
+LONG = Request("You watch.", (Message.user("Look."),), timeout=3600.0)
 UPSTREAM = chunk({"error": {"code": 502, "message": "upstream"}})
 
 
@@ -173,12 +175,14 @@ def test_a_spent_account_is_not_asked_again(call):
 def test_half_an_answer_ends_with_the_timeout_and_its_connection(call, heard, trouble):
     reply = streamed("It is all fine today.")
     reply.steps[3:] = [trouble]
-    with ChatServer(reply) as server:
-        with pytest.raises(LLMError) as caught:
-            call(server, SOON)
+    with FakeClock() as clock, ChatServer(reply) as server:
+        wait = in_background(lambda: error_of(call, server, LONG))
+        assert heard.first.wait(30)
+        clock.advance(LONG.timeout)
+        error = wait()
         assert reply.left.wait(10)
-    assert (caught.value.kind, caught.value.retryable) == ("timeout", True)
-    assert heard.of("text").startswith("It is all ")
+    assert (error.kind, error.retryable) == ("timeout", True)
+    assert heard.of("text").startswith("It is")
 
 
 def test_aborting_closes_the_connection_at_once(call, heard):
