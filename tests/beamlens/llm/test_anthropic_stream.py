@@ -15,6 +15,7 @@ from beamlens.llm.deltas import Delta
 from beamlens.llm.provider import Backoff, ProviderClient
 from beamlens_actors import Aborted, AbortSignal
 from beamlens_actors.testing import FakeClock
+from tests.support.heard import Heard, error_of
 from tests.support.loops import in_background
 from tests.support.messages_api import MessagesAPI, Reply, error, message, streamed, text, thinking, tool_use
 from tests.support.sse import Trouble, as_aws, aws_exception, event
@@ -23,28 +24,6 @@ KEY = "sk-ant-a-key-that-must-not-show"
 ASKED = Request("You watch.", (Message.user("Look."),), timeout=10.0)
 LONG = Request("You watch.", (Message.user("Look."),), timeout=3600.0)
 OVERLOADED = event("error", error={"type": "overloaded_error", "message": "Overloaded"})
-
-
-class Heard(list):
-    """The pieces of an answer; `first` is set with the first."""
-
-    def __init__(self):
-        super().__init__()
-        self.first = threading.Event()
-
-    def __call__(self, delta):
-        self.append(delta)
-        self.first.set()
-
-    def of(self, kind, index=0):
-        return "".join(delta.text for delta in self if (delta.kind, delta.index) == (kind, index))
-
-
-def error_of(call, *args):
-    """How a call fails."""
-    with pytest.raises(LLMError) as caught:
-        call(*args)
-    return caught.value
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from beamlens.llm.deltas import Delta
 from beamlens.llm.provider import Backoff, ProviderClient
 from beamlens_actors import Aborted, AbortSignal
 from beamlens_actors.testing import FakeClock
-from tests.beamlens.llm.test_anthropic_stream import Heard, error_of
 from tests.support.chat_api import ChatServer, answer, error, in_stream, streamed
 from tests.support.chat_api import call as tool_call
+from tests.support.heard import Heard, error_of
 from tests.support.loops import in_background
 from tests.support.messages_api import Reply
 from tests.support.sse import DONE, Trouble, chunk
