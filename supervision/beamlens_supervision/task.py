@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
 from beamlens_actors import (
@@ -22,12 +23,17 @@ from beamlens_actors import (
     clock,
     current_actor,
 )
+from beamlens_actors.backends.threads import THREADS
 from beamlens_supervision import children as kids
+from beamlens_supervision.child_spec import shutdown_timeout
 from beamlens_supervision.errors import TaskCancelled, TaskEnded, TaskTimeout
 from beamlens_supervision.options import is_seconds, require
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+
+    from beamlens_actors.backends.kept import KeptThreads
+    from beamlens_supervision.child_spec import Shutdown as ShutdownTime
 
 T = TypeVar("T")
 
@@ -81,22 +87,36 @@ class Job:
     """One function to run, shared by the task's handle and the actor that runs it."""
 
     def __init__(
-        self, fn: Callable[..., Any], args: tuple[Any, ...], grace: float | None, *, linked: bool = False
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        name: str,
+        shutdown: ShutdownTime = None,
+        *,
+        linked: bool = False,
     ) -> None:
         caller = current_actor()
         self.owner = caller if linked else None
         self.outcome: Future[TaskResult[Any]] = Future()
-        self.grace = grace
-        self._fn = fn
-        self._args = args
+        self.name = name
+        self.shutdown: ShutdownTime = shutdown
+        self._call: partial[Any] | None = partial(fn, *args)
         self._returned: TaskResult[Any] | None = None
         self._context = contextvars.copy_context()
         if caller is not None:
             self._context.run(_callers.set, (caller, *_callers.get()))
 
+    @property
+    def grace(self) -> float | None:
+        """Seconds its function gets to return once it is to end, `None` for ever."""
+        return shutdown_timeout(self.shutdown)
+
     def run(self) -> None:
         """Call the function in its caller's context; what it returns is known once its actor has ended."""
-        self._returned = TaskResult(self._context.run(self._fn, *self._args))
+        # Let go of: who keeps the handle for the result keeps neither the arguments nor, often, itself.
+        call, self._call = self._call, None
+        if call is not None:
+            self._returned = TaskResult(self._context.run(call))
 
     def settle(self, reason: ExitReason) -> bool:
         """Tell who waits what became of it; only the first call counts, and returns True."""
@@ -104,18 +124,32 @@ class Job:
 
 
 class TaskActor(Actor):
-    """Runs one `Job` and ends."""
+    """Runs one `Job` and ends. It has no `on_start`, so that nobody waits for its thread to begin."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, threads: KeptThreads | None = None) -> None:
         super().__init__()
         self._job = job
+        self._threads = threads
+        self.actor_ref.tell(_GO)
+
+    def _start_actor_loop(self) -> None:
+        if self._threads is None:
+            super()._start_actor_loop()
+        else:
+            THREADS.start(self._beamlens_cell, self._threads.errand)
+
+    def on_receive(self, message: Any) -> None:  # noqa: D102
+        if message is _GO:
+            _call(self._job.run)
+            self.stop()
+
+
+class LinkedTaskActor(TaskActor):
+    """A `TaskActor` that is linked to its caller before its function begins."""
 
     def on_start(self) -> None:  # noqa: D102
-        # Waiters are told at the actor's end, not the function's: by then the supervisor knows of it too.
-        self.actor_ref.add_exit_callback(lambda _ref, reason: self._job.settle(reason))
         if self._job.owner is not None:
             self._follow(self._job.owner)
-        self.actor_ref.tell(_GO)
 
     def _follow(self, owner: ActorRef[Any]) -> None:
         ref, job = self.actor_ref, self._job
@@ -130,11 +164,6 @@ class TaskActor(Actor):
         forget = owner.add_exit_callback(owner_ended)
         ref.add_exit_callback(lambda _ref, _reason: forget())
 
-    def on_receive(self, message: Any) -> None:  # noqa: D102
-        if message is _GO:
-            _call(self._job.run)
-            self.stop()
-
 
 class FunctionActor(Actor):
     """Runs a function that nobody waits for, and ends; a restart makes a new one."""
@@ -143,8 +172,6 @@ class FunctionActor(Actor):
         super().__init__()
         self._fn = fn
         self._args = args
-
-    def on_start(self) -> None:  # noqa: D102
         self.actor_ref.tell(_GO)
 
     def on_receive(self, message: Any) -> None:  # noqa: D102

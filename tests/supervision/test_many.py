@@ -90,7 +90,7 @@ def test_those_that_are_late_are_none_and_may_be_asked_again(gate: threading.Eve
 
 def test_those_that_are_late_may_be_killed_all_at_once(backend: str, gate: threading.Event) -> None:
     sup = TaskSupervisor.start()
-    tasks = [hanging(sup, gate), sup.run_nolink(wait_on, gate)]
+    tasks = [hanging(sup, gate), hanging(sup, gate)]
     assert yield_many(tasks, 0, on_timeout="kill") == [TaskResult(reason=Killed())] * 2
     assert len(abandoned()) == left_on(backend, 2)
 
