@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from beamlens.agent.events import Listener
     from beamlens.agent.services import Services
     from beamlens.agent.tool import Tool, ToolResult
-    from beamlens.llm.client import LLMClient
+    from beamlens.llm.client import LLMClient, ToolCall
     from beamlens_actors import EventStream, StreamStats
 
 Pull = Callable[[], Iterable[Message]]
@@ -143,6 +143,8 @@ class AgentLoop:
         abort = self._abort.child()
         limit = self._limits.deadline
         timer = None if limit is None else clock.call_later(limit, lambda: abort.abort("deadline"))
+        # Somebody listens for the whole run: else each who listens for a moment is tied to all parents, and untied.
+        deaf = abort.on_abort(nothing)
         prompts = _prompts(opening)
         self._report = Reporter(
             self._services, self._agent, self.run_id, run.trace_id, self._listener, queue=self._queue
@@ -155,6 +157,7 @@ class AgentLoop:
             self._report.run_ended(outcome, abort.reason)
             return outcome
         finally:
+            deaf()
             if timer is not None:
                 timer.cancel()
             run.close()
@@ -257,19 +260,26 @@ class AgentLoop:
 
     def _normalized(self, completion: Completion) -> Completion:
         completion = self._talk.normalized(completion)
-        calls = []
-        for call in completion.tool_calls:
-            name = " ".join(str(call.name).split())
-            if name != call.name and name in self._tools:
-                self._report.name_normalized(str(call.name), name)
-            calls.append(call if name == call.name else dataclasses.replace(call, name=name))
-        completion = dataclasses.replace(completion, tool_calls=tuple(calls))
+        calls = tuple(self._named(call) for call in completion.tool_calls)
+        if calls != completion.tool_calls:
+            completion = dataclasses.replace(completion, tool_calls=calls)
         message = said(completion)
         self._report.answer_ended(message)
         if message is not None:
             self._talk.add(message)
         self._compactor.answered(completion, self._talk)
         return completion
+
+    def _named(self, call: ToolCall) -> ToolCall:
+        """The call with its tool's name, which models write with other white space."""
+        if isinstance(call.name, str) and call.name in self._tools:
+            return call
+        name = " ".join(str(call.name).split())
+        if name == call.name:
+            return call
+        if name in self._tools:
+            self._report.name_normalized(str(call.name), name)
+        return dataclasses.replace(call, name=name)
 
     def _execute(self, completion: Completion, execution: ToolExecution, iteration: int) -> list[ToolResult]:
         if not completion.tool_calls:
