@@ -144,7 +144,7 @@ class AgentLoop:
         limit = self._limits.deadline
         timer = None if limit is None else clock.call_later(limit, lambda: abort.abort("deadline"))
         # Somebody listens for the whole run: else each who listens for a moment is tied to all parents, and untied.
-        deaf = abort.on_abort(nothing)
+        forget = abort.on_abort(nothing)
         prompts = _prompts(opening)
         self._report = Reporter(
             self._services, self._agent, self.run_id, run.trace_id, self._listener, queue=self._queue
@@ -157,7 +157,7 @@ class AgentLoop:
             self._report.run_ended(outcome, abort.reason)
             return outcome
         finally:
-            deaf()
+            forget()
             if timer is not None:
                 timer.cancel()
             run.close()

@@ -15,11 +15,11 @@ from beamlens_supervision.child_spec import ChildSpec
 from beamlens_supervision.children import Child
 from beamlens_supervision.errors import ChildStartError, MaxChildren
 from beamlens_supervision.events import ChildEnded, ChildStarted, SupervisionEvent
-from beamlens_supervision.task import LinkedTaskActor, TaskActor
+from beamlens_supervision.job import LinkedTaskActor, TaskActor
 
 if TYPE_CHECKING:
     from beamlens_actors import ActorRef, ExitReason
-    from beamlens_supervision.task import Job
+    from beamlens_supervision.job import Job
 
 NEWS = object()
 """What a supervisor is told when there is something that it has to tell."""

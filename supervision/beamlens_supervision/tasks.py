@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 from beamlens_actors import ActorRef
 from beamlens_supervision.child_spec import WORKER_SHUTDOWN, ChildSpec, Restart, Shutdown, check_shutdown
 from beamlens_supervision.dynamic import DynamicSupervisor
+from beamlens_supervision.job import FunctionActor, Job, TaskResult
 from beamlens_supervision.options import check_name, require
 from beamlens_supervision.refs import DynamicSupervisorRef
 from beamlens_supervision.roster import NEWS, Roster
 from beamlens_supervision.streaming import OnTimeout, Stream
-from beamlens_supervision.task import FunctionActor, Job, Task, TaskResult
+from beamlens_supervision.task import Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
