@@ -334,4 +334,4 @@ def test_every_file_runs_on_both_backends_but_those_about_one_of_them() -> None:
         for path in HERE.glob("test_*.py")
         if re.search(r"^pytestmark = .*backend\(", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
-    assert one_only == {"test_threads.py", "test_greenlets.py"}
+    assert one_only == {"test_threads.py", "test_kept.py", "test_greenlets.py"}
