@@ -324,7 +324,7 @@ class Cell:
 
     def _system_message(self, actor: Actor, kind: str, first: Any, second: Any) -> ExitReason | None:
         if kind is DOWN:
-            if self.bonds.monitored.pop(first.monitor, None) is not None:
+            if self.bonds.drop_monitored(first.monitor) is not None:
                 actor.on_down(first)
             return None
         if kind is LINK:

@@ -9,11 +9,11 @@ the one thing of it that is safe from any thread.
 from __future__ import annotations
 
 import contextvars
-import itertools
 import logging
 import threading
 import time
 from collections import deque
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import gevent
@@ -35,7 +35,7 @@ logger = logging.getLogger("beamlens_actors")
 R = TypeVar("R")
 
 OFFLOAD_THREADS = 32
-_IDLE, _MORE = Outcome.IDLE, Outcome.MORE
+_IDLE, _MORE, _END = Outcome.IDLE, Outcome.MORE, Outcome.END
 _MESSAGES = 100  # of one actor, before another one's turn
 _TURNS = 16  # between two looks at the time
 _SECONDS = 0.005  # before the loop's turn: its timers, its sockets
@@ -252,7 +252,18 @@ class ActorHub:
             cell = worker.cell = waker.cell
             cell.handle = worker
             self.turns += 1
-            outcome = waker.context.run(self._advance, waker, cell)
+            run = waker.context.run
+            try:
+                if waker.begun:
+                    outcome = run(cell.run, repeat(None, _MESSAGES))
+                else:
+                    waker.begun = True
+                    outcome = run(cell.run, repeat(None, _MESSAGES)) if run(cell.begin) else _END
+                if outcome is _END:
+                    run(cell.end)
+            except BaseException:  # a defect of this package's own must not take the hub along
+                logger.exception("the turn of %s failed", cell.name)
+                outcome = _END
             worker.cell = cell.handle = None
             if outcome is _IDLE:
                 waker.running = False
@@ -263,24 +274,9 @@ class ActorHub:
                     ready.append(waker)
             else:
                 self._on_end(cell)  # still marked as running: nothing of it runs again
+                del waker.cell  # which has the waker: neither is then left to the garbage collector
             if not self.turns % _TURNS and time.monotonic() > self._until:
                 return
-
-    @staticmethod
-    def _advance(waker: HubWaker, cell: Cell) -> Outcome:
-        try:
-            if not waker.begun:
-                waker.begun = True
-                if not cell.begin():
-                    cell.end()
-                    return Outcome.END
-            outcome = cell.run(itertools.repeat(None, _MESSAGES))
-            if outcome is Outcome.END:
-                cell.end()
-        except BaseException:  # a defect of this package's own must not take the hub along
-            logger.exception("the turn of %s failed", cell.name)
-            return Outcome.END
-        return outcome
 
     def offload(self, fn: Callable[[], R]) -> R:
         """See `Backend.offload`; called by a greenlet on the hub."""
