@@ -143,12 +143,16 @@ class Cell:
     @property
     def ended(self) -> Future[None]:
         """Its end, `on_terminate` included. Made when first asked for."""
-        with self.bonds.lock:
-            if self._ended is None:
-                self._ended = Future()
-                if self.finished:
-                    self._ended.resolve(None)
-            return self._ended
+        if self._ended is None:
+            with self.bonds.lock:
+                made: Future[None] = Future()
+                # A finaliser, which may run wherever something is made, may have come here meanwhile.
+                if self._ended is None:
+                    self._ended = made
+            # Whoever ends it says that first and looks for this then; here it is the other way round.
+            if self.finished:
+                self._ended.resolve(None)
+        return self._ended
 
     def dead(self) -> ActorDead:
         """The error for who wants something of this ended actor."""
@@ -394,11 +398,9 @@ class Cell:
             self.backend.abandon(self)
         else:
             self.backend.release(self)
-        with self.bonds.lock:
-            self.finished = True
-            ended = self._ended
-        if ended is not None:
-            ended.resolve(None)
+        self.finished = True
+        if self._ended is not None:
+            self._ended.resolve(None)
 
     def _close_mailbox(self) -> list[Envelope]:
         try:
