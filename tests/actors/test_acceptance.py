@@ -109,7 +109,7 @@ def test_failed_registration_leaks_nothing() -> None:
     with pytest.raises(AlreadyRegistered):
         registry.register("key", other)
     assert (registry.keys(other), registry.count(), events) == ([], 1, [])
-    assert (list(registry._by_ref), other._cell.bonds._cleanups) == ([holder], {})
+    assert (list(registry._by_ref), other._cell.bonds._tables.cleanups) == ([holder], {})
 
 
 def test_duplicate_keys_hold_many_and_one_twice_and_dispatch_tells_each_entry() -> None:
