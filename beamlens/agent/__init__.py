@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         TurnEnd,
         TurnStart,
     )
+    from beamlens.agent.gathering import Batch
     from beamlens.agent.limits import Limits, RunOutcome
     from beamlens.agent.loop import AgentLoop
     from beamlens.agent.model import Model
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from beamlens.agent.tool import Tool, ToolError, ToolResult
     from beamlens.agent.transcript import InvalidTranscript
     from beamlens.agent.trust import TrustMetadata
+    from beamlens.llm.deltas import Delta
     from beamlens.llm.dispatcher import Dispatcher
     from beamlens.llm.fence import fence
     from beamlens.llm.turns import DispatchLimits
@@ -66,6 +68,7 @@ _HOMES = {
         "AgentCancelled AgentEnd AgentError AgentEvent AgentStart MessageEnd MessageStart MessageUpdate "
         "ToolExecutionEnd ToolExecutionStart ToolExecutionUpdate TurnEnd TurnStart"
     ),
+    "beamlens.agent.gathering": "Batch",
     "beamlens.agent.limits": "Limits RunOutcome",
     "beamlens.agent.loop": "AgentLoop",
     "beamlens.agent.model": "Model",
@@ -84,6 +87,7 @@ _HOMES = {
     "beamlens.agent.tool": "Tool ToolError ToolResult",
     "beamlens.agent.transcript": "InvalidTranscript",
     "beamlens.agent.trust": "TrustMetadata",
+    "beamlens.llm.deltas": "Delta",
     "beamlens.llm.dispatcher": "Dispatcher",
     "beamlens.llm.fence": "fence",
     "beamlens.llm.turns": "DispatchLimits",
@@ -116,9 +120,11 @@ __all__ = [
     "AgentStart",
     "AgentState",
     "AlreadyRunning",
+    "Batch",
     "Budget",
     "CannotContinue",
     "CompactionPolicy",
+    "Delta",
     "DispatchLimits",
     "Dispatcher",
     "HealthSummary",

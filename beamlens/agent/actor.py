@@ -192,7 +192,7 @@ class Agent(Actor):
 
     def _subscribe(self, request: Subscribe) -> Subscription:
         try:
-            return self._talk.subscribers.add(request.subscriber, request.capacity, request.overflow)
+            return self._talk.subscribers.add(request.subscriber, request.wish)
         except ConfigError as error:
             raise ReplyError(error) from error
 
@@ -259,6 +259,8 @@ class Agent(Actor):
             follow_ups=lambda: talk.pull("follow_ups", run_id),
             ledger=self._ledger,
             run_id=run_id,
+            updates=talk.subscribers.want_updates,
+            queue=talk.subscribers.fullest,
         )
 
 

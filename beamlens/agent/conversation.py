@@ -16,6 +16,7 @@ from beamlens_actors.waiting import Condition
 
 if TYPE_CHECKING:
     from beamlens.agent.events import AgentEvent
+    from beamlens.agent.speech import SoFar
     from beamlens.llm.client import Message
 
 QueueMode = Literal["one_at_a_time", "all"]
@@ -30,7 +31,7 @@ class AgentState:
         running: Whether a run goes on.
         run_id: The run, or the last one.
         messages: The conversation so far.
-        partial: What the model has said of the answer under way, from clients that tell.
+        partial: What the model has said of the answer under way, where a subscriber wants it in pieces.
         pending_tool_calls: Ids of the calls that run.
         iteration: Model calls of the run.
         error: Why the last run failed; empty when it did not.
@@ -90,7 +91,7 @@ class Conversation:
         self._current = ""
         self._run_id = "" if outcome is None else outcome.run_id
         self._trace_id = ""
-        self._partial = ""
+        self._heard: SoFar | None = None
         self._pending: set[str] = set()
         self._iteration = 0
         self._error = "" if outcome is None else outcome.error
@@ -109,7 +110,7 @@ class Conversation:
                 running=bool(self._current),
                 run_id=self._run_id,
                 messages=tuple(self._messages),
-                partial=self._partial,
+                partial="" if self._heard is None else self._heard.text(),
                 pending_tool_calls=frozenset(self._pending),
                 iteration=self._iteration,
                 error=self._error,
@@ -158,7 +159,7 @@ class Conversation:
             self._current = self._run_id = run_id
             self._trace_id = trace_id
             self._told_end = False
-            self._error, self._partial, self._iteration = "", "", 0
+            self._error, self._heard, self._iteration = "", None, 0
             self._pending.clear()
             return tuple(self._messages)
 
@@ -177,12 +178,13 @@ class Conversation:
             case events.TurnStart(iteration=iteration):
                 self._iteration = iteration
             case events.MessageStart():
-                self._partial = ""
-            case events.MessageUpdate(text=text):
-                self._partial += text
+                self._heard = None
+            case events.MessageUpdate(so_far=heard):
+                self._heard = heard
             case events.MessageEnd(message=message):
-                self._partial = ""
-                self._messages.append(message)
+                self._heard = None
+                if message.content:  # of an answer that broke off there may be nothing
+                    self._messages.append(message)
             case events.ToolExecutionStart(call_id=call_id):
                 self._pending.add(call_id)
             case events.ToolExecutionEnd(call_id=call_id):

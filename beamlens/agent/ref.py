@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from beamlens.agent.subscribers import DEFAULT_CAPACITY, Overflow
+from beamlens.agent.gathering import Batch
+from beamlens.agent.subscribers import DEFAULT_CAPACITY, Overflow, Wish
 from beamlens.errors import BeamlensError, ConfigError
 from beamlens.llm.client import Message
 from beamlens_actors import ActorRef, EventStream
@@ -70,8 +71,7 @@ class Subscribe:
     """Add a subscriber."""
 
     subscriber: Any
-    capacity: int
-    overflow: Overflow
+    wish: Wish
 
 
 class AgentRef(ActorRef[Any]):
@@ -125,8 +125,13 @@ class AgentRef(ActorRef[Any]):
         subscriber: ActorRef[Any] | EventStream | None = None,
         capacity: int = DEFAULT_CAPACITY,
         overflow: Overflow = "drop_oldest",
+        *,
+        batch: Batch | None = None,
+        updates: bool = True,
     ) -> Subscription:
         """Hear what happens, as `SessionEvent`s in order.
+
+        Partial events (`message_update`, `tool_execution_update`) fill at most half of its queue.
 
         Args:
             subscriber: An actor, or a stream of your own, whose capacity and policy then count. By default a new
@@ -134,6 +139,10 @@ class AgentRef(ActorRef[Any]):
             capacity: Most events that wait for it.
             overflow: What happens to one more: ``drop_oldest`` and ``drop_newest`` lose one and count it in the
                 events' ``dropped``; ``disconnect`` ends the subscription.
+            batch: How long partial events are held back, to be joined: ``Batch(events=64, seconds=0.1)``. By default
+                they are only while its queue is half full.
+            updates: Whether it wants the model's answers in pieces. While anybody does, a client that can is asked for
+                a stream, from the next call on.
 
         Returns:
             The subscription; ``cancel()`` ends it.
@@ -142,7 +151,7 @@ class AgentRef(ActorRef[Any]):
             ConfigError: A value that cannot be.
             ActorDead: The agent has ended.
         """
-        subscription: Subscription = self.ask(Subscribe(subscriber, capacity, overflow))
+        subscription: Subscription = self.ask(Subscribe(subscriber, Wish(capacity, overflow, batch, updates)))
         return subscription
 
     def state(self) -> AgentState:

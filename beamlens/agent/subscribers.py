@@ -8,8 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from beamlens.agent.events import MessageUpdate
+from beamlens.agent.gathering import Batch, Gathering
+from beamlens.agent.into import crowded
 from beamlens.errors import ConfigError
-from beamlens_actors import ActorError, ActorRef, EventStream, MailboxFull, PushResult, clock
+from beamlens_actors import ActorError, ActorRef, EventStream, MailboxFull, PushResult, StreamStats, clock
 
 if TYPE_CHECKING:
     from beamlens.agent.events import AgentEvent
@@ -26,7 +29,8 @@ class SessionEvent:
     Attributes:
         session_id: The session.
         event: What happened.
-        dropped: Events that this subscriber has lost so far, because it was too slow.
+        dropped: Events that this subscriber has lost so far, because it was too slow. Pieces that were joined into
+            one event count as one.
     """
 
     session_id: str
@@ -39,45 +43,95 @@ class Subscription:
 
     Attributes:
         stream: Where the events are, for a subscriber that reads them itself.
+        updates: Whether it wants the model's answers in pieces.
     """
 
     stream: EventStream | None = None
 
-    def __init__(self, session_id: str, overflow: Overflow, gone: Callable[[Subscription], object]) -> None:
+    def __init__(self, session_id: str, wish: Wish, gone: Callable[[Subscription], object]) -> None:
         self._session_id = session_id
-        self._overflow = overflow
+        self._overflow = wish.overflow
+        self.updates = wish.updates
         self._gone = gone
+        self._gathering = Gathering(self._deliver, lambda: crowded(self._queue_stats()), wish.batch)
 
     @property
     def dropped(self) -> int:
         """Events that it has lost."""
-        return 0
+        return self._queue_stats().dropped + self._gathering.dropped
+
+    @property
+    def merged(self) -> int:
+        """Events that were joined into others."""
+        return self._gathering.merged
+
+    def stats(self) -> StreamStats:
+        """How full its queue is, and what it has lost."""
+        return self._queue_stats()._replace(dropped=self.dropped)
 
     def offer(self, event: AgentEvent) -> None:
         """Queue an event; never blocks."""
-        raise NotImplementedError
+        if self.updates or not isinstance(event, MessageUpdate):
+            self._gathering.offer(event)
 
     def cancel(self) -> None:
         """Hear no more."""
+        self._gathering.close()
         self._gone(self)
 
     def end(self) -> None:
         """The agent has ended; what is queued is still delivered."""
+        self._gathering.flush()
+        self._gathering.close()
+
+    def _deliver(self, event: AgentEvent) -> None:
+        raise NotImplementedError
+
+    def _queue_stats(self) -> StreamStats:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How a subscriber wants its events; see `AgentRef.subscribe`.
+
+    Raises:
+        ConfigError: A value that cannot be.
+    """
+
+    capacity: int = DEFAULT_CAPACITY
+    overflow: Overflow = "drop_oldest"
+    batch: Batch | None = None
+    updates: bool = True
+
+    def __post_init__(self) -> None:
+        """Check."""
+        given: Any = self  # what was given, whatever its type
+        capacity = given.capacity
+        if given.overflow not in get_args(Overflow):
+            choices = ", ".join(get_args(Overflow))
+            raise ConfigError(f"overflow must be one of {choices}, not {given.overflow!r}", field="overflow")
+        if not isinstance(capacity, int) or isinstance(capacity, bool) or capacity < 1:
+            raise ConfigError(f"capacity must be a number of at least 1, not {capacity!r}", field="capacity")
+        if not isinstance(given.batch, Batch | None):
+            text = f"batch must be a Batch, such as Batch(events=64, seconds=0.1), or None, not {given.batch!r}"
+            raise ConfigError(text, field="batch")
+        if not isinstance(given.updates, bool):
+            raise ConfigError(f"updates must be True or False, not {given.updates!r}", field="updates")
 
 
 class _ToStream(Subscription):
     def __init__(self, stream: EventStream, *args: Any) -> None:
         super().__init__(*args)
-        self.stream = stream
+        self.stream = self._stream = stream
 
-    @property
-    def dropped(self) -> int:
-        return self.stream.stats().dropped if self.stream is not None else 0
+    def _queue_stats(self) -> StreamStats:
+        return self._stream.stats()
 
-    def offer(self, event: AgentEvent) -> None:
-        stream = self.stream
-        assert stream is not None  # noqa: S101 - set above
-        pushed = stream.push(SessionEvent(self._session_id, event, stream.stats().dropped))
+    def _deliver(self, event: AgentEvent) -> None:
+        stream = self._stream
+        dropped = stream.stats().dropped + self._gathering.dropped
+        pushed = stream.push(SessionEvent(self._session_id, event, dropped))
         if pushed is PushResult.OVERFLOW and self._overflow == "disconnect":
             stream.cancel("too slow")
             self.cancel()
@@ -85,8 +139,8 @@ class _ToStream(Subscription):
             self.cancel()
 
     def end(self) -> None:
-        if self.stream is not None:
-            self.stream.complete()
+        super().end()
+        self._stream.complete()
 
 
 class _ToActor(Subscription):
@@ -97,17 +151,17 @@ class _ToActor(Subscription):
         self._ref = ref
         self._capacity = capacity
         self._queue: deque[AgentEvent] = deque()
+        self._most = 0
         self._lost = 0
         self._busy = False
         # Re-entrant: an ask may be answered before it returns.
         self._lock = threading.RLock()
         self._forget = ref.add_exit_callback(lambda _ref, _reason: self._gone(self))
 
-    @property
-    def dropped(self) -> int:
-        return self._lost
+    def _queue_stats(self) -> StreamStats:
+        return StreamStats(len(self._queue), self._capacity, self._lost, self._most)
 
-    def offer(self, event: AgentEvent) -> None:
+    def _deliver(self, event: AgentEvent) -> None:
         with self._lock:
             if len(self._queue) >= self._capacity:
                 self._lost += 1
@@ -119,6 +173,7 @@ class _ToActor(Subscription):
                     return
                 self._queue.popleft()
             self._queue.append(event)
+            self._most = max(self._most, len(self._queue))
         self._pump()
 
     def cancel(self) -> None:
@@ -148,7 +203,7 @@ class _ToActor(Subscription):
             clock.call_later(_AGAIN, self._handled)
             return True
         try:
-            answer = self._ref.ask(SessionEvent(self._session_id, self._queue[0], self._lost), block=False)
+            answer = self._ref.ask(SessionEvent(self._session_id, self._queue[0], self.dropped), block=False)
         except MailboxFull:
             clock.call_later(_AGAIN, self._handled)
             return True
@@ -171,31 +226,22 @@ class Subscribers:
         with self._lock:
             return len(self._all)
 
-    def add(
-        self,
-        subscriber: object = None,
-        capacity: int = DEFAULT_CAPACITY,
-        overflow: Overflow = "drop_oldest",
-    ) -> Subscription:
+    def add(self, subscriber: object = None, wish: Wish | None = None) -> Subscription:
         """Add a subscriber; see `AgentRef.subscribe`.
 
         Raises:
-            ConfigError: A value that cannot be.
+            ConfigError: It can be none.
         """
-        if overflow not in get_args(Overflow):
-            choices = ", ".join(get_args(Overflow))
-            raise ConfigError(f"overflow must be one of {choices}, not {overflow!r}", field="overflow")
-        if not isinstance(capacity, int) or isinstance(capacity, bool) or capacity < 1:
-            raise ConfigError(f"capacity must be a number of at least 1, not {capacity!r}", field="capacity")
-        common = (self._session_id, overflow, self._remove)
+        wish = wish or Wish()
         added: Subscription
         if isinstance(subscriber, ActorRef):
-            added = _ToActor(subscriber, capacity, *common)
+            added = _ToActor(subscriber, wish.capacity, self._session_id, wish, self._remove)
         elif isinstance(subscriber, EventStream):
-            added = _ToStream(subscriber, *common)
+            added = _ToStream(subscriber, self._session_id, wish, self._remove)
         elif subscriber is None:
-            policy: Any = "reject" if overflow == "disconnect" else overflow
-            added = _ToStream(EventStream(capacity=capacity, overflow=policy, timeout=None), *common)
+            policy: Any = "reject" if wish.overflow == "disconnect" else wish.overflow
+            stream = EventStream(capacity=wish.capacity, overflow=policy, timeout=None)
+            added = _ToStream(stream, self._session_id, wish, self._remove)
         else:
             text = f"subscriber must be an ActorRef, an EventStream or None, not {subscriber!r}"
             raise ConfigError(text, field="subscriber")
@@ -204,6 +250,20 @@ class Subscribers:
         if isinstance(subscriber, ActorRef) and not subscriber.is_alive():
             self._remove(added)
         return added
+
+    def want_updates(self) -> bool:
+        """Whether anybody wants the model's answers in pieces."""
+        with self._lock:
+            return any(each.updates for each in self._all)
+
+    def fullest(self) -> StreamStats | None:
+        """The queue that is fullest, with what all have lost together; ``None`` without subscribers."""
+        with self._lock:
+            all_stats = [each.stats() for each in self._all]
+        if not all_stats:
+            return None
+        fullest = max(all_stats, key=lambda stats: stats.size / stats.capacity)
+        return fullest._replace(dropped=sum(stats.dropped for stats in all_stats))
 
     def offer(self, event: AgentEvent) -> None:
         """Queue an event for each."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel
 
@@ -62,10 +64,20 @@ class Tool:
 
     def spec(self) -> ToolSpec:
         """The tool as the model sees it."""
-        parameters = self.schema.model_json_schema()
+        parameters = _schema(self.schema)
         described = parameters.pop("description", "")
         parameters.pop("title", None)
         return ToolSpec(self.name, self.description or described, parameters)
+
+
+_schemas: WeakKeyDictionary[type[BaseModel], dict[str, Any]] = WeakKeyDictionary()
+
+
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    """Its JSON Schema, the caller's own; to make one takes longer than a turn of the loop."""
+    if (known := _schemas.get(model)) is None:
+        known = _schemas[model] = model.model_json_schema()
+    return deepcopy(known)
 
 
 @dataclass(frozen=True, slots=True)

@@ -416,16 +416,16 @@ def test_owner_that_has_ended_cancels_at_once_and_leaves_no_timer() -> None:
 
 def test_ended_stream_has_taken_its_callback_back_from_the_owner() -> None:
     owner = Recorder.start()
-    before = len(owner._cell.bonds._callbacks)
+    before = len(owner._cell.bonds._tables.callbacks)
     stream = EventStream(owner=owner)
-    assert len(owner._cell.bonds._callbacks) == before + 1
+    assert len(owner._cell.bonds._tables.callbacks) == before + 1
     stream.complete()
-    assert len(owner._cell.bonds._callbacks) == before
+    assert len(owner._cell.bonds._tables.callbacks) == before
 
 
 def test_forgotten_stream_is_freed_with_its_timer_and_callbacks() -> None:
     owner, task = Recorder.start(), Recorder.start()
-    before = len(owner._cell.bonds._callbacks), len(task._cell.bonds._callbacks)
+    before = len(owner._cell.bonds._tables.callbacks), len(task._cell.bonds._tables.callbacks)
     with FakeClock() as fake:
         stream = EventStream(owner=owner)
         stream.attach_task(task)
@@ -435,7 +435,7 @@ def test_forgotten_stream_is_freed_with_its_timer_and_callbacks() -> None:
         gc.collect()
         assert freed() is None
         assert fake.waiters() == 0
-    assert (len(owner._cell.bonds._callbacks), len(task._cell.bonds._callbacks)) == before
+    assert (len(owner._cell.bonds._tables.callbacks), len(task._cell.bonds._tables.callbacks)) == before
 
 
 def in_child(check: Any) -> None:
@@ -527,10 +527,10 @@ def test_attaching_a_task_that_has_ended_is_an_error_at_once() -> None:
 
 def test_task_may_end_after_it_completed_the_stream() -> None:
     stream, task = EventStream(), Recorder.start()
-    before = len(task._cell.bonds._callbacks)
+    before = len(task._cell.bonds._tables.callbacks)
     stream.attach_task(task)
     stream.complete(1)
-    assert len(task._cell.bonds._callbacks) == before
+    assert len(task._cell.bonds._tables.callbacks) == before
     task.stop()
     assert stream.result() == 1
 
@@ -546,10 +546,10 @@ def test_only_a_cancel_stops_the_task(end: str) -> None:
 
 def test_attaching_again_drops_the_task_before() -> None:
     stream, old, new = EventStream(), Recorder.start(), Recorder.start()
-    before = len(old._cell.bonds._callbacks)
+    before = len(old._cell.bonds._tables.callbacks)
     stream.attach_task(old)
     stream.attach_task(new)
-    assert len(old._cell.bonds._callbacks) == before
+    assert len(old._cell.bonds._tables.callbacks) == before
     old.stop()
     assert stream.end is None
     new.stop()

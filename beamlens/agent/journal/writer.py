@@ -165,7 +165,7 @@ class JournalWriter:
     def offer(self, event: AgentEvent) -> None:
         """Keep what is worth it: a message's end, a run's end. Never blocks."""
         match event:
-            case events.MessageEnd(message=message, error=error):
+            case events.MessageEnd(message=message, error=error) if message.content:
                 self.add(MessageRecord(clock.time(), event.run_id, event.trace_id, message, error))
             case events.AgentEnd(outcome=ended):
                 at, run_id, trace_id = clock.time(), event.run_id, event.trace_id

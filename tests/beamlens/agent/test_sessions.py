@@ -21,7 +21,7 @@ from beamlens.agent import core as cores
 from beamlens.agent.journal import JournalExists, read_journal
 from beamlens.agent.session_life import MAX_RESTARTS
 from beamlens.agent.transcript import Transcript
-from beamlens.errors import BeamlensError, ConfigError
+from beamlens.errors import BeamlensError, ConfigError, LLMError
 from beamlens.llm.client import Message, Text, ToolOutput
 from beamlens.testing import ScriptedClient, tool
 from beamlens_actors import Actor, ActorDead, Crash
@@ -32,7 +32,7 @@ SECONDS = 10.0
 
 
 def start(core, script=(), tools=(ADD,), session="s", **options):
-    client = script if isinstance(script, ScriptedClient) else ScriptedClient(script)
+    client = script if hasattr(script, "complete") else ScriptedClient(script)
     ref = core.sessions.start_session("You help.", tools, client, session_id=session, **options)
     ref.client = client
     return ref
@@ -483,6 +483,21 @@ def test_a_session_whose_disk_fails_goes_on_and_comes_back_from_memory(tmp_path,
         core.sessions.stop_session("s")
         assert len(core.sessions.restore("s", tools=()).state().messages) == 4
     assert caplog.text.count("cannot be written, it goes on in memory") == 1
+
+
+def test_what_was_heard_of_an_answer_that_broke_off_is_in_the_journal_with_the_reason(kept):
+    class BreaksOff:
+        model = "breaks"
+
+        def complete(self, request, *, abort, on_text):
+            on_text("It is ")
+            raise LLMError("connection lost", kind="authentication", retryable=False)
+
+    ref = start(kept, BreaksOff())
+    ask(ref)
+    record = journal_of(ref).records[1]
+    assert (record.message, record.error) == (Message("assistant", (Text("It is "),)), "connection lost")
+    assert journal_of(ref).messages == ref.state().messages
 
 
 def test_the_run_of_a_task_that_is_killed_is_in_the_journal_with_its_end(kept):

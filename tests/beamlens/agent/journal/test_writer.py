@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from beamlens.agent import MessageEnd
 from beamlens.agent.journal import (
     JournalCorrupt,
     JournalExists,
@@ -19,6 +20,7 @@ from beamlens.agent.journal import (
 from beamlens.agent.journal import file as journal_file
 from beamlens.agent.journal.writer import CLOSE, RETRY
 from beamlens.errors import ConfigError
+from beamlens.llm.client import Message
 from beamlens.redact import Redactor
 from beamlens_actors.testing import FakeClock
 from tests.support.journals import TALK, create, ended, resume, said, write
@@ -72,6 +74,13 @@ def test_what_waits_is_written_at_the_end_and_nothing_after_it(tmp_path):
     writer.hear(said(TALK[1])[0])
     writer.close()
     assert read_journal(writer.path).messages == TALK[:1]
+
+
+def test_an_answer_of_which_nothing_was_heard_is_no_message(tmp_path):
+    writer = create(tmp_path)
+    writer.hear(MessageEnd("r1", "t1", Message("assistant", ()), "connection lost"))
+    writer.close()
+    assert read_journal(writer.path).records == ()
 
 
 def test_it_is_for_its_owner_only(tmp_path):
