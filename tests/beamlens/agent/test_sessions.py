@@ -23,7 +23,7 @@ from beamlens.agent.session_life import MAX_RESTARTS
 from beamlens.agent.transcript import Transcript
 from beamlens.errors import BeamlensError, ConfigError, LLMError
 from beamlens.llm.client import Message, Text, ToolOutput
-from beamlens.testing import ScriptedClient, tool
+from beamlens.testing import ScriptedClient, streamed, tool
 from beamlens_actors import Actor, ActorDead, Crash
 from beamlens_actors.testing import Probe
 from tests.support.loops import ADD, Nothing
@@ -32,7 +32,7 @@ SECONDS = 10.0
 
 
 def start(core, script=(), tools=(ADD,), session="s", **options):
-    client = script if hasattr(script, "complete") else ScriptedClient(script)
+    client = script if isinstance(script, ScriptedClient) else ScriptedClient(script)
     ref = core.sessions.start_session("You help.", tools, client, session_id=session, **options)
     ref.client = client
     return ref
@@ -486,14 +486,9 @@ def test_a_session_whose_disk_fails_goes_on_and_comes_back_from_memory(tmp_path,
 
 
 def test_what_was_heard_of_an_answer_that_broke_off_is_in_the_journal_with_the_reason(kept):
-    class BreaksOff:
-        model = "breaks"
-
-        def complete(self, request, *, abort, on_text):
-            on_text("It is ")
-            raise LLMError("connection lost", kind="authentication", retryable=False)
-
-    ref = start(kept, BreaksOff())
+    gone = LLMError("connection lost", kind="authentication", retryable=False)
+    ref = start(kept, [streamed("It ", "is ", gone)])
+    ref.subscribe()  # without anybody who listens an answer is asked for in one piece
     ask(ref)
     record = journal_of(ref).records[1]
     assert (record.message, record.error) == (Message("assistant", (Text("It is "),)), "connection lost")
