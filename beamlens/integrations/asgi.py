@@ -10,7 +10,7 @@ from typing import Any
 from beamlens.integrations.headers import queue_seconds
 from beamlens.probes import inbound
 from beamlens.probes.request_context import InboundRequest
-from beamlens.probes.routes import known_method
+from beamlens.probes.routes import UNMATCHED, known_method
 
 REQUEST = "beamlens.request"
 """Key in the scope under which the request stands: a door further in adds to it instead of counting it again."""
@@ -57,6 +57,10 @@ class ASGIMiddleware:
             scope[REQUEST] = request
             await self._serve(request, scope, receive, send)
 
+    def unmatched(self, scope: Scope) -> str:  # noqa: ARG002 - for subclasses
+        """What the route of a request is called that is answered before it was routed, or not routed at all."""
+        return UNMATCHED
+
     def _begin(self, scope: Scope) -> InboundRequest | None:
         traceparent = sent = None
         for name, value in scope["headers"]:
@@ -81,6 +85,8 @@ class ASGIMiddleware:
             if kind == "http.response.start":
                 request.responding = True
                 request.status = message["status"]
+                if self._template is not None and request.template() is None:
+                    request.route = self.unmatched(scope)
             await send(message)
             if kind == "http.response.body" and not message.get("more_body", False):
                 inbound.answer(request)

@@ -70,14 +70,14 @@ def _postrun(task: Any = None, state: str | None = None, **_named: Any) -> None:
 
 
 def _failure(sender: Any = None, exception: BaseException | None = None, **_named: Any) -> None:
-    if exception is not None and inbound.listening():
+    if exception is not None:
         inbound.caught(exception, getattr(getattr(sender, "request", None), _HELD, None))
 
 
 def _retry(sender: Any = None, reason: Any = None, **_named: Any) -> None:
     # The reason is Celery's own Retry, which carries what the task raised, if it did.
     error = getattr(reason, "exc", None)
-    if isinstance(error, BaseException) and inbound.listening():
+    if isinstance(error, BaseException):
         inbound.caught(error, getattr(getattr(sender, "request", None), _HELD, None))
 
 

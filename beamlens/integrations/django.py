@@ -79,7 +79,7 @@ class Middleware:
     def process_exception(self, request: HttpRequest, error: Exception) -> None:
         """A view raised; another middleware may answer for it."""
         found = _held(request).get(REQUEST)
-        if found is not None and not isinstance(error, _ANSWERS):
+        if not isinstance(error, _ANSWERS):
             inbound.caught(error, found)
 
 
@@ -147,7 +147,7 @@ def _forget(found: InboundRequest) -> None:
 def _on_exception(**_named: Any) -> None:
     """Django answers with 500 for an exception that came from anywhere below its handler."""
     error = sys.exc_info()[1]
-    if error is not None and inbound.listening():
+    if error is not None:
         inbound.caught(error, request_context.current())
 
 

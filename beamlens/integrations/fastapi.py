@@ -9,11 +9,12 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.routing import Mount
 from starlette.types import ASGIApp
 
 from beamlens.integrations.asgi import REQUEST, ASGIMiddleware, Scope
 from beamlens.probes import inbound
-from beamlens.probes.routes import normalise
+from beamlens.probes.routes import UNMATCHED, normalise
 
 _MARK = "__beamlens_door__"
 
@@ -43,11 +44,16 @@ class _Door(ASGIMiddleware):
     def __init__(self, app: ASGIApp) -> None:
         super().__init__(app, template)
 
+    def unmatched(self, scope: Scope) -> str:
+        """What is mounted and has no routes, such as files, goes by where it is mounted."""
+        mounted = _mounted(scope)
+        return f"{mounted}/*" if mounted else UNMATCHED
+
 
 def template(scope: Scope) -> str | None:
     """The route's template, mounts included; ``None`` while the request is not routed.
 
-    Starlette replaces its parameters in the path only as a whole, so what was matched by mounts is read back.
+    What a mount has matched is known as the text that it matched, so its parameters become ``{id}``.
     """
     context = scope.get("fastapi")
     found = context.get("effective_route_context") if isinstance(context, dict) else None
@@ -55,10 +61,16 @@ def template(scope: Scope) -> str | None:
     if not path:
         route = scope.get("route")
         path = getattr(route, "path_format", None) or getattr(route, "path", None)
-    if not isinstance(path, str):
+    if not isinstance(path, str) or isinstance(scope.get("route"), Mount):
         return None
-    mounted = scope.get("root_path", "")[len(scope.get("app_root_path", "")) :]
-    return normalise(mounted) + path if mounted else path
+    return _mounted(scope) + path
+
+
+def _mounted(scope: Scope) -> str:
+    if "app_root_path" not in scope:
+        return ""
+    matched = scope["root_path"][len(scope["app_root_path"]) :]
+    return normalise(matched) if matched else ""
 
 
 def _telling(handler: Callable[..., Any]) -> Callable[..., Any]:
@@ -82,5 +94,4 @@ def _telling(handler: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _tell(request: Any, error: Exception) -> None:
-    if inbound.listening():
-        inbound.caught(error, request.scope.get(REQUEST))
+    inbound.caught(error, request.scope.get(REQUEST))

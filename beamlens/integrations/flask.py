@@ -25,7 +25,7 @@ def init_app(app: flask.Flask) -> None:
 
     def handle_user_exception(error: Exception) -> Any:
         # All that a view raises comes through here, whether a handler is registered for it or not.
-        if inbound.listening() and not _is_answer(error):
+        if not _is_answer(error):
             inbound.caught(error, flask.request.environ.get(REQUEST))
         return handle(error)
 

@@ -123,7 +123,7 @@ class InboundRequest:
         """Such as ``POST /orders/{id}``: the framework's template; until it is known, the path without its ids."""
         found = self._route
         if found is None:
-            template = self._template()
+            template = self.template()
             found = f"{self.verb} {normalise(self.path) if template is None else template}"
             if template is not None or self._resolve is None:
                 self._route = found
@@ -137,7 +137,8 @@ class InboundRequest:
         """Name its route by somebody who knows more: asked from any thread while it is under way."""
         self._route, self._resolve = None, resolve
 
-    def _template(self) -> str | None:
+    def template(self) -> str | None:
+        """The route's template, if whoever was asked to name it knows it by now."""
         try:
             return None if self._resolve is None else self._resolve()
         except Exception:  # noqa: BLE001 - it reads a framework's objects
@@ -228,4 +229,5 @@ def enter(request: InboundRequest) -> InboundRequest | None:
 def leave(request: InboundRequest, outer: InboundRequest | None) -> None:
     """Undo `enter`. In another context, as when a server ends a response elsewhere, there is nothing to undo."""
     if VARIABLE.get() is request:
-        VARIABLE.set(outer)
+        # Requests that overlap on one thread may end in any order: one that is over comes not back.
+        VARIABLE.set(None if outer is None or outer.over else outer)
