@@ -19,6 +19,7 @@ from beamlens.domains.requests.watch import Told, Watch
 from beamlens.evidence import Evidence
 from beamlens.metrics import Metric
 from beamlens.probes.request_context import InboundRequest
+from beamlens_actors import clock
 from beamlens_supervision import ChildSpec
 
 _SORTS = ("time", "count", "p95", "errors", "in_flight")
@@ -161,7 +162,18 @@ class RequestsDomain(Domain):
             return why.explain_slowness([], {}, self.recorder.in_flight)
         with self._watching:
             routes = self._watch.routes_of(name)
-        return why.explain_slowness(routes, self._routes(), self._waiting)
+        return why.explain_slowness(routes, {route: self._slow_ones(route) for route in routes}, self._waiting)
+
+    def _slow_ones(self, route: str) -> Tally:
+        """The requests of a route that were lately slower than usual; the others would hide what they spent."""
+        with self.recorder.reading() as book:
+            held, found = book.slow(), Tally()
+        least = why.SLOW_TIMES * (self._watch.usual_p95(route) or 0.0)
+        oldest = clock.time() - why.LATELY
+        for name, request in held:
+            if name == route and request.at >= oldest and (request.took or 0.0) > least:
+                found.add(request)
+        return found
 
     def excerpt(self, limit: int = 5) -> list[str]:
         """The oldest requests under way, then the latest failures."""

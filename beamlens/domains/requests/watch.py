@@ -15,6 +15,7 @@ from beamlens_actors import clock
 
 _SPAN = 2 * SLOT
 _FEWEST_REQUESTS = 5
+_FEWEST_SLOW = 3
 _FEWEST_USUAL = 10
 _MOST_WATCHED = 50
 _LEAST_SHIFT = 0.2
@@ -122,7 +123,8 @@ class Watch:
     def _judge_times(self, now: float, busiest: Sequence[tuple[str, Tally]], kinds: dict[str, Kind]) -> None:
         self._forget({name for name, _ in busiest})
         for name, tally in busiest:
-            p95 = tally.took.percentile(0.95)
+            # One slow request among ten is no change of level: at least three must be.
+            p95 = tally.took.percentile(1.0 - max(0.05, (_FEWEST_SLOW - 1) / tally.count))
             if p95 is None or tally.count < _FEWEST_REQUESTS:
                 continue
             usual = self._usual.get(name)
@@ -203,7 +205,7 @@ def _shift_of(route: str, kind: Kind) -> Shift:
         baseline=60,
         prior=_STRANGE_P95[kind],
         unit="s",
-        what=f"p95 of {route}",
+        what=f"p95 of {route} (of a few requests the third slowest)",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from beamlens.domains import bursts
-from beamlens.domains.requests.book import WINDOW, Tally
+from beamlens.domains.requests.book import Tally
 from beamlens.evidence import CauseKind, Evidence, Place, Strength
 from beamlens.probes import request_stacks
 from beamlens.probes.request_context import Call, InboundRequest
@@ -17,6 +17,10 @@ _MOST = 0.6
 _REPEATED = 5
 _FEWEST_LOOKS = 10
 _SECONDS = 1.5
+LATELY = 30.0
+"""Seconds back to which slow requests are looked at."""
+SLOW_TIMES = 2.0
+"""Times the usual p95 from which on a request is a slow one."""
 _RECENT = 20.0
 
 
@@ -47,7 +51,7 @@ def explain_slowness(
 
     Args:
         routes: The routes in question; none: all of them.
-        tallies: Route to its last minute.
+        tallies: Route to its slow requests of late.
         in_flight: Answers what is under way.
     """
     wanted = frozenset(routes)
@@ -73,12 +77,17 @@ def _calls(route: str, tally: Tally | None) -> list[Evidence]:
     if call.part == "sql" and each >= _REPEATED:
         cause = CauseKind.REPEATED_QUERIES
     text = (
-        f"{100 * share:.0f} % of the time of {route} in the last {WINDOW} s is spent in {_counted(call, each)}"
+        f"{100 * share:.0f} % of the time of {_those(tally.count)} of {route} in the last {LATELY:.0f} s "
+        f"is spent in {_counted(call, each)}"
         f"{f' at {call.place}' if call.place else ''}: {call.what[:200]}"
     )
     strength = Strength.CONCLUSIVE if call.place is not None else Strength.SUPPORTING
     data = {"route": route, "share": round(share, 3), "times_a_request": round(each, 1), "seconds": round(seconds, 3)}
     return [Evidence(text=text, cause=cause, strength=strength, place=call.place, data=data)]
+
+
+def _those(count: int) -> str:
+    return "the slowest request" if count == 1 else f"the {count} slowest requests"
 
 
 def _counted(call: Call, each: float) -> str:

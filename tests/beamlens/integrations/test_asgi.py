@@ -161,13 +161,15 @@ def test_a_client_that_goes_is_no_error_whatever_the_application_makes_of_it(req
 
 
 def test_a_cancelled_request_is_aborted_and_still_cancelled(requests_):
-    async def app(scope, receive, send):
-        await asyncio.Event().wait()
-
     async def cancel():
+        inside = asyncio.Event()
+
+        async def app(scope, receive, send):
+            inside.set()
+            await asyncio.Event().wait()
+
         task = asyncio.create_task(call(ASGIMiddleware(app)))
-        while not requests_.in_flight():
-            await asyncio.sleep(0)
+        await inside.wait()
         task.cancel()
         await task
 

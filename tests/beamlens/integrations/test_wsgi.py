@@ -66,7 +66,7 @@ def test_the_protocol_is_kept_by_the_standards_own_validator(requests_, ended):
 
 def test_a_list_stays_the_same_list_so_that_the_server_can_tell_its_length(requests_, ended):
     body = [b"hello"]
-    with wsgiref_server(WSGIMiddleware(lambda environ, start: start("200 OK", []) and body or body)) as address:
+    with wsgiref_server(WSGIMiddleware(lambda environ, start: (start("200 OK", []) and body) or body)) as address:
         assert address.ask("/").headers["content-length"] == "5"
     assert WSGIMiddleware(lambda environ, start: body)({"PATH_INFO": "/"}, None) is body
     ended(2)
