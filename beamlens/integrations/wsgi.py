@@ -108,7 +108,10 @@ class _Body:
             inbound.end(request)
 
     def __del__(self) -> None:
-        inbound.end(self._request)
+        try:
+            inbound.end(self._request)
+        except Exception:  # noqa: BLE001 - the interpreter ends
+            pass
 
 
 class _SizedBody(_Body):

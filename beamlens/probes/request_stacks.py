@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
@@ -42,16 +42,29 @@ class Doing:
         return frames.user_frame(self.stack)
 
 
-def doing(request: InboundRequest, threads: dict[int, FrameType] | None = None) -> Doing:
+def shared_threads(requests: Iterable[InboundRequest]) -> frozenset[int]:
+    """Threads that serve several requests without asyncio, as greenlets do: whose stack it is cannot be told."""
+    counts = Counter(request.thread for request in requests if request.task is None)
+    return frozenset(thread for thread, count in counts.items() if count > 1)
+
+
+def doing(
+    request: InboundRequest,
+    threads: dict[int, FrameType] | None = None,
+    shared: frozenset[int] = frozenset(),
+) -> Doing:
     """What a request does now.
 
     Args:
         request: One under way.
         threads: ``sys._current_frames()``, when several are looked at.
+        shared: `shared_threads` of all that are under way.
     """
     running = sys._current_frames() if threads is None else threads  # noqa: SLF001 - the only way to it
     reference = request.task
     if reference is None:
+        if request.thread in shared:
+            return Doing(())
         return Doing(_within(frames.walk(running.get(request.thread), _MOST_FRAMES)))
     task = reference()
     if task is None:
@@ -121,7 +134,8 @@ class LinesSeen:
 
 
 def sample(
-    requests: Callable[[], Sequence[InboundRequest]],
+    under_way: Callable[[], Sequence[InboundRequest]],
+    wanted: Callable[[InboundRequest], bool],
     seconds: float = 1.5,
     hz: float = 50.0,
     abort: AbortSignal | None = None,
@@ -129,7 +143,8 @@ def sample(
     """Look at the requests under way again and again, at most 50 at a look; about 20 us each.
 
     Args:
-        requests: Those of interest that are under way at the moment of asking.
+        under_way: Answers the requests that are under way.
+        wanted: Answers whether one is of interest.
         seconds: How long.
         hz: Looks a second, if the interpreter lets us.
         abort: Ends it early.
@@ -139,8 +154,10 @@ def sample(
     deadline = clock.monotonic() + seconds
     while True:
         threads = sys._current_frames()  # noqa: SLF001 - the only way to it
-        for request in requests()[:_MOST_REQUESTS]:
-            found = doing(request, threads)
+        requests = under_way()
+        shared = shared_threads(requests)
+        for request in [one for one in requests if wanted(one)][:_MOST_REQUESTS]:
+            found = doing(request, threads, shared)
             if request.over or not found.stack:
                 continue  # it ended meanwhile: its thread serves another one
             seen.looks += 1

@@ -18,6 +18,7 @@ from beamlens.domains.requests.views import failed_row, in_flight_row, ms, route
 from beamlens.domains.requests.watch import Told, Watch
 from beamlens.evidence import Evidence
 from beamlens.metrics import Metric
+from beamlens.probes import request_stacks
 from beamlens.probes.request_context import InboundRequest
 from beamlens_actors import clock
 from beamlens_supervision import ChildSpec
@@ -162,7 +163,9 @@ class RequestsDomain(Domain):
             return why.explain_slowness([], {}, self.recorder.in_flight)
         with self._watching:
             routes = self._watch.routes_of(name)
-        return why.explain_slowness(routes, {route: self._slow_ones(route) for route in routes}, self._waiting)
+        return why.explain_slowness(
+            routes, {route: self._slow_ones(route) for route in routes}, self.recorder.in_flight
+        )
 
     def _slow_ones(self, route: str) -> Tally:
         """The requests of a route that were lately slower than usual; the others would hide what they spent."""
@@ -247,7 +250,9 @@ class RequestsDomain(Domain):
     @callback
     def in_flight(self, limit: int = 10) -> list[dict[str, Any]]:
         """What is under way now, oldest first: route, age, and the line its thread or task is at; 30 us each."""
-        return [in_flight_row(request) for request in self.recorder.in_flight()[: clamp(limit)]]
+        held = self.recorder.in_flight()
+        shared = request_stacks.shared_threads(held)
+        return [in_flight_row(request, shared) for request in held[: clamp(limit)]]
 
     @callback
     def errors(self, limit: int = 10) -> list[dict[str, Any]]:

@@ -62,9 +62,9 @@ def slow_row(name: str, request: InboundRequest) -> dict[str, Any]:
     }
 
 
-def in_flight_row(request: InboundRequest) -> dict[str, Any]:
-    """A request under way, with what it does now."""
-    doing = request_stacks.doing(request)
+def in_flight_row(request: InboundRequest, shared: frozenset[int] = frozenset()) -> dict[str, Any]:
+    """A request under way, with what it does now; of `shared` threads nobody can tell."""
+    doing = request_stacks.doing(request, shared=shared)
     at = doing.at
     return {
         "route": request.route,

@@ -56,7 +56,7 @@ def explain_slowness(
     """
     wanted = frozenset(routes)
     seen = request_stacks.sample(
-        lambda: [request for request in in_flight() if not wanted or request.route in wanted], _SECONDS
+        in_flight, lambda request: not request.responding and (not wanted or request.route in wanted), _SECONDS
     )
     blocked = _blocked_loop(seen)
     found = [piece for route in routes for piece in _calls(route, tallies.get(route))]
