@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -41,7 +41,7 @@ class Tally:
 
     took: Histogram = field(default_factory=Histogram)
     queued: Histogram = field(default_factory=Histogram)
-    statuses: Counter[str] = field(default_factory=Counter)
+    statuses: dict[str, int] = field(default_factory=dict)
     errors: int = 0
     aborted: int = 0
     retried: int = 0
@@ -60,7 +60,7 @@ class Tally:
         if request.queued is not None:
             self.queued.add(request.queued)
         status = f"{request.status // 100}xx" if request.status else request.outcome
-        self.statuses[status] += 1
+        self.statuses[status] = self.statuses.get(status, 0) + 1
         if request.outcome == "error":
             self.errors += 1
         elif request.outcome == "aborted":
@@ -86,13 +86,17 @@ class Tally:
     def merge(self, other: Tally) -> None:
         """Take all that another one has taken."""
         self.took.merge(other.took)
-        self.queued.merge(other.queued)
-        self.statuses.update(other.statuses)
+        if other.queued.count:
+            self.queued.merge(other.queued)
+        for status, count in other.statuses.items():
+            self.statuses[status] = self.statuses.get(status, 0) + count
         self.errors += other.errors
         self.aborted += other.aborted
         self.retried += other.retried
-        _sum_up(self.sql, other.sql)
-        _sum_up(self.http, other.http)
+        if other.sql[0]:
+            _sum_up(self.sql, other.sql)
+        if other.http[0]:
+            _sum_up(self.http, other.http)
         for call, numbers in other.calls.items():
             self._call(call, numbers)
 
@@ -103,18 +107,21 @@ def _sum_up(sums: list[float], more: Iterable[float]) -> None:
 
 
 class RouteBook:
-    """One route's last minute."""
+    """One route's last minute, and the times of all before the newest slot."""
 
-    __slots__ = ("kind", "latest", "slots")
+    __slots__ = ("ever", "kind", "latest", "slots")
 
     def __init__(self, kind: Kind) -> None:
         self.kind: Kind = kind
         self.latest = 0
+        self.ever = Histogram()
         self.slots: deque[tuple[int, Tally]] = deque(maxlen=_SLOTS)
 
     def tally(self, slot: int) -> Tally:
         """What the requests of this slot go into; a clock that steps back makes no new one."""
         if not self.slots or self.slots[-1][0] < slot:
+            if self.slots:
+                self.ever.merge(self.slots[-1][1].took)
             self.slots.append((slot, Tally()))
             self.latest = slot
         return self.slots[-1][1]
@@ -177,6 +184,16 @@ class Book:
         """What a route serves."""
         book = self._routes.get(name)
         return "http" if book is None else book.kind
+
+    def ever(self, name: str) -> Histogram | None:
+        """The times of all requests of a route since it is known; ``None`` when it is not."""
+        book = self._routes.get(name)
+        if book is None:
+            return None
+        found = Histogram()
+        found.merge(book.ever)
+        found.merge(book.slots[-1][1].took)
+        return found
 
     def names(self) -> list[str]:
         """Names of the routes."""

@@ -18,13 +18,16 @@ _FEWEST_REQUESTS = 5
 _FEWEST_SLOW = 3
 _FEWEST_USUAL = 10
 _MOST_WATCHED = 50
-_LEAST_SHIFT = 0.2
 _STRANGE_P95 = {"http": 3.0, "celery": 120.0, "websocket": 3.0}
-# Seconds under way until a request is late, and until it is stuck: of a route whose usual time is known, at least
-# these, and so many times the usual p95; else the second number.
-_LATE = {"http": (1.0, 5.0), "celery": (10.0, 300.0)}
-_STUCK = {"http": (10.0, 30.0), "celery": (60.0, 600.0)}
-_LATE_TIMES, _STUCK_TIMES = 3.0, 5.0
+_LEAST_SHIFT = {"http": 0.2, "celery": 10.0, "websocket": 0.2}
+# Seconds under way until a request is late, and until it is stuck: of a route of which something is known, at least
+# the first number; else the second. A client that polls may well wait for a minute from the very first request on.
+_LATE = {"http": (1.0, 60.0), "celery": (10.0, 3600.0)}
+_STUCK = {"http": (30.0, 120.0), "celery": (300.0, 3600.0)}
+# So many times the usual p95, and so many times the longest that ever was.
+_LATE_TIMES, _STUCK_TIMES = (3.0, 0.0), (5.0, 2.0)
+_FEWEST_EVER = 3
+_LEAST_LATE = 1.0
 _LATE_SHARE, _FEWEST_LATE = 0.3, 4
 _COLLAPSED, _LEAST_RATE, _FEWEST_WAITING = 0.3, 1.0, 4
 _RATE_SPAN = 10
@@ -72,6 +75,7 @@ class Watch:
         self._recorder = recorder
         self._usual: dict[str, _Usual] = {}
         self._rates: deque[float] = deque(maxlen=120)
+        self._ever: dict[str, tuple[float, float]] = {}
         self._at = float("-inf")
         self.shifted: list[str] = []
         self.late: list[InboundRequest] = []
@@ -149,7 +153,9 @@ class Watch:
     # -- under way -------------------------------------------------------------------------------------------
 
     def _judge_waiting(self, waiting: Sequence[InboundRequest]) -> None:
-        self.late = [one for one in waiting if one.age() > self._bound(one, _LATE, _LATE_TIMES)]
+        candidates = [one for one in waiting if one.age() > _LEAST_LATE]
+        self._remember({one.route for one in candidates})
+        self.late = [one for one in candidates if one.age() > self._bound(one, _LATE, _LATE_TIMES)]
         self.stuck = [one for one in self.late if one.age() > self._bound(one, _STUCK, _STUCK_TIMES)]
         self.readings["stuck_request"] = _QUIET
         self.readings["saturation"] = _QUIET
@@ -169,10 +175,22 @@ class Watch:
             data = {"late": float(len(self.late)), "in_flight": float(len(waiting))}
             self.readings["saturation"] = Reading(active=True, reason=reason, data=data)
 
-    def _bound(self, request: InboundRequest, bounds: dict[str, tuple[float, float]], times: float) -> float:
+    def _remember(self, routes: set[str]) -> None:
+        """What is known of routes with few requests: their p95 and longest of all times."""
+        self._ever = {}
+        with self._recorder.reading() as book:
+            for route in routes:
+                ever = book.ever(route)
+                if ever is not None and ever.count >= _FEWEST_EVER:
+                    self._ever[route] = ever.percentile(0.95) or 0.0, ever.percentile(1.0) or 0.0
+
+    def _bound(
+        self, request: InboundRequest, bounds: dict[str, tuple[float, float]], times: tuple[float, float]
+    ) -> float:
         least, unknown = bounds.get(request.kind, bounds["http"])
-        usual = self.usual_p95(request.route)
-        return unknown if usual is None else max(least, times * usual)
+        p95, longest = self._ever.get(request.route, (None, 0.0))
+        usual = self.usual_p95(request.route) or p95
+        return unknown if usual is None else max(least, times[0] * usual, times[1] * longest)
 
     def _compared(self, request: InboundRequest) -> str:
         usual = self.usual_p95(request.route)
@@ -199,7 +217,7 @@ class Watch:
 
 def _shift_of(route: str, kind: Kind) -> Shift:
     return Shift(
-        least=_LEAST_SHIFT,
+        least=_LEAST_SHIFT[kind],
         ratio=3.0,
         recent=4,
         baseline=60,

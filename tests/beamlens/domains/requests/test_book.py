@@ -85,9 +85,21 @@ def test_every_request_is_in_exactly_one_route_and_status(entries):
             book.enter(answered(f"/r{step}", took, status, "error" if status == 500 else "ok"))
         routes = book.routes()
         assert sum(tally.count for tally in routes.values()) == len(entries)
-        assert sum(tally.statuses.total() for tally in routes.values()) == len(entries)
+        assert sum(sum(tally.statuses.values()) for tally in routes.values()) == len(entries)
         errors = sum(status == 500 for _, _, status in entries)
         assert sum(tally.errors for tally in routes.values()) == errors == len(book.failed())
+
+
+def test_the_times_of_a_route_are_remembered_for_good():
+    with FakeClock() as clock:
+        book = Book()
+        for took in (1.0, 2.0, 3.0):
+            book.enter(answered("/a", took))
+            clock.advance(70)
+        ever = book.ever("GET /a")
+        assert ever.count == 3
+        assert ever.percentile(1.0) == pytest.approx(3.0, rel=0.05)
+        assert book.ever("GET /b") is None
 
 
 def test_the_slowest_of_every_five_seconds_are_kept_slowest_first():

@@ -168,7 +168,7 @@ def test_requests_that_hang_together_are_saturation_then_stuck(served, ended):
     assert "6 of 6 requests under way take longer than usual" in active["saturation"].reason
     assert active["saturation"].reason.endswith("most of them are GET /a")
     for request in ended:
-        request.began -= 20.0
+        request.began -= 30.0
     active = served.look(1)
     assert active["stuck_request"].severity == "critical"
     assert "usually 48 ms (p95)" in active["stuck_request"].reason
@@ -184,10 +184,35 @@ def test_a_stream_that_has_begun_to_answer_is_never_late(served, ended):
 
 
 def test_a_long_task_is_not_stuck_before_what_is_usual_for_tasks(served, ended):
-    ended.append(served.hang("shop.report", since=500.0, kind="celery"))
+    ended.append(served.hang("shop.report", since=3000.0, kind="celery"))
     assert served.look(3) == {}
-    ended[0].began -= 200.0
+    ended[0].began -= 700.0
     assert set(served.look(1)) == {"stuck_request"}
+
+
+def test_clients_that_poll_for_a_minute_are_neither_late_nor_stuck(served, ended):
+    ended.extend(served.hang("/poll", since=50.0) for _ in range(8))
+    assert served.look(8) == {}
+    for _ in range(3):
+        served.serve("/poll", took=60.0)
+        served.look(6)
+    ended.extend(served.hang("/poll", since=100.0) for _ in range(8))
+    assert served.look(3) == {}
+
+
+def test_a_rare_route_is_stuck_against_the_longest_that_it_ever_took(served, ended):
+    for _ in range(3):
+        served.serve("/export", took=20.0)
+        served.look(6)
+    ended.append(served.hang("/export", since=95.0))
+    assert served.look(3) == {}
+    ended[0].began -= 10.0
+    assert set(served.look(1)) == {"stuck_request"}
+
+
+def test_a_task_that_takes_some_seconds_more_is_no_shift(served):
+    served.look(20, lambda: served.serve("shop.send", 0.5, kind="celery", count=3))
+    assert served.look(10, lambda: served.serve("shop.send", 5.0, kind="celery", count=3)) == {}
 
 
 def test_answers_that_cease_while_requests_pile_up_are_a_collapse(served, ended):
