@@ -12,8 +12,9 @@ from beamlens.probes.frames import Frame
 from beamlens_actors import AbortSignal, clock
 
 _OUR_THREADS = ("beamlens",)
-# Doors, taps and hooks: they run on threads of the host, and a door is around all that a request does.
-_ON_HOST_THREADS = ("beamlens.integrations", "beamlens.probes", "beamlens.domains")
+# Doors, taps and hooks run on threads of the host: a door is around all that a request does, and `beamlens run` around
+# all that a program does.
+_ON_HOST_THREADS = ("beamlens.integrations", "beamlens.probes", "beamlens.domains", "beamlens.cli")
 
 
 @dataclass(frozen=True, slots=True)
