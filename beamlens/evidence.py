@@ -47,6 +47,11 @@ class CauseKind(StrEnum):
     ERROR_BURST = "error_burst"
     UNCAUGHT_EXCEPTION = "uncaught_exception"
     RESOURCE_LIMIT = "resource_limit"
+    SLOW_LINE = "slow_line"
+    SLOW_QUERY = "slow_query"
+    REPEATED_QUERIES = "repeated_queries"
+    SLOW_DEPENDENCY = "slow_dependency"
+    BLOCKED_LOOP = "blocked_loop"
 
 
 class Strength(StrEnum):

@@ -23,7 +23,7 @@ from beamlens.coordinator import CoordinatorActor
 from beamlens.errors import BeamlensError, NotStarted
 from beamlens.findings import AgentStatus, Insight
 from beamlens.operator import OperatorActor
-from beamlens.probes import hooks, logtap
+from beamlens.probes import hooks, inbound, logtap
 from beamlens_actors import ActorError, ActorRef, Shutdown, clock
 from beamlens_supervision import ChildSpec, SupervisionError, SupervisorRef, format_tree
 
@@ -232,6 +232,7 @@ class Beamlens:
         self._parts.bus.forget()
         logtap.after_fork()
         hooks.after_fork()
+        inbound.after_fork()
 
     # -- watchers --------------------------------------------------------------------------------------------
 

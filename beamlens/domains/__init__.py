@@ -11,11 +11,13 @@ from beamlens.domains.domain import Domain, callback
 if TYPE_CHECKING:
     from beamlens.domains.exception import ExceptionDomain
     from beamlens.domains.logger import LoggerDomain
+    from beamlens.domains.requests import RequestsDomain
     from beamlens.domains.runtime import RuntimeDomain
 
 _BUILT_IN = {
     "exception": "ExceptionDomain",
     "logger": "LoggerDomain",
+    "requests": "RequestsDomain",
     "runtime": "RuntimeDomain",
 }
 _MODULES = {cls: f"beamlens.domains.{name}" for name, cls in _BUILT_IN.items()}
@@ -60,6 +62,7 @@ __all__ = [
     "Domain",
     "ExceptionDomain",
     "LoggerDomain",
+    "RequestsDomain",
     "RuntimeDomain",
     "built_in",
     "built_in_names",

@@ -212,7 +212,7 @@ class Walk:
             frame = getattr(value, _SUSPENDED[kind])
             for item, node in () if frame is None else _locals_of(frame, index):
                 self._push(item, node, depth)
-        elif isinstance(value, type):
+        elif _is(value, type):
             self._expand_class(value, index, depth)
         else:
             self._expand_object(value, index, depth)
@@ -256,7 +256,7 @@ class Walk:
             self._push(item, _Node(index, name, "attribute", kind), depth)
         if not gc.is_tracked(value):
             return
-        if isinstance(value, (dict, list, set, deque)):
+        if _is(value, (dict, list, set, deque)):
             # A subclass: its own items, read with the base's methods, which are not the user's.
             for item in _newest(value):
                 self._push(item, _Node(index, "[...]", "item", kind), depth)
@@ -386,7 +386,7 @@ class _Group:
         seen: set[int] = set()
         size = sum(_deep_size(item, seen) for values, keys in samples for item in (*values, *keys))
         container = self._grown[0][1]
-        slot = 1.0 if type(container) is bytearray else 100.0 if isinstance(container, (dict, set)) else 8.0
+        slot = 1.0 if type(container) is bytearray else 100.0 if _is(container, (dict, set)) else 8.0
         return Growing(
             holder=self._holder,
             type_name=type(container).__name__,
@@ -404,7 +404,7 @@ def _sample(container: Any, grown: int) -> tuple[list[Any], list[Any]]:
     if type(container) is bytearray:
         return [], []
     values = list(itertools.islice(_newest(container), max(1, min(20, grown))))
-    if not isinstance(container, dict):
+    if not _is(container, dict):
         return values, []
     try:
         return values, list(itertools.islice(reversed(container), len(values)))
@@ -415,11 +415,11 @@ def _sample(container: Any, grown: int) -> tuple[list[Any], list[Any]]:
 def _newest(container: Any) -> Iterator[Any]:
     """Some items, the newest first where there is an order."""
     try:
-        if isinstance(container, dict):
+        if _is(container, dict):
             return iter(list(itertools.islice(reversed(dict.values(container)), _SAMPLE)))
-        if isinstance(container, list):
+        if _is(container, list):
             return iter(list.__getitem__(container, slice(-1, -_SAMPLE - 1, -1)))
-        if isinstance(container, deque):
+        if _is(container, deque):
             return iter(list(itertools.islice(reversed(container), _SAMPLE)))
         return iter(list(itertools.islice(iter(container), _SAMPLE)))
     except (RuntimeError, TypeError, ValueError):  # changed while we read
@@ -429,11 +429,7 @@ def _newest(container: Any) -> Iterator[Any]:
 def _deep_size(value: Any, seen: set[int], depth: int = 0) -> float:
     """Bytes of a value and of what only it is likely to hold; estimated, bounded."""
     kind = type(value)
-    if (
-        id(value) in seen
-        or isinstance(value, (type, *_SKIPPED, types.FunctionType, types.MethodType))
-        or len(seen) > 5000
-    ):
+    if id(value) in seen or _is(value, (type, *_SKIPPED, types.FunctionType, types.MethodType)) or len(seen) > 5000:
         return 0.0
     seen.add(id(value))
     size = (
@@ -445,10 +441,10 @@ def _deep_size(value: Any, seen: set[int], depth: int = 0) -> float:
         return size
     inner: list[Any] = []
     count = 0
-    if isinstance(value, dict):
+    if _is(value, dict):
         inner, count = list(_newest(value)), dict.__len__(value)
         inner = inner[:50]
-    elif isinstance(value, (list, tuple, set, frozenset, deque)):
+    elif _is(value, (list, tuple, set, frozenset, deque)):
         inner = list(itertools.islice(_newest(value), 50))
         count = len(inner) if kind not in _SIZED else _SIZED[kind](value)
     elif not kind.__flags__ & _HEAP_TYPE and gc.is_tracked(value):
@@ -488,11 +484,14 @@ def _slots(value: Any) -> Iterator[tuple[str, Any]]:
                     continue
 
 
+def _is(value: Any, kinds: type | tuple[type, ...]) -> bool:
+    """``isinstance`` that runs no code of the host's: that asks an object that is none for its ``__class__``."""
+    return issubclass(type(value), kinds)
+
+
 def _is_ours(kind: type, value: Any) -> bool:
-    if isinstance(value, type):
-        module = type.__dict__["__dict__"].__get__(value).get("__module__", "")
-    else:
-        module = kind.__module__
+    names = type.__dict__["__dict__"].__get__(value) if _is(value, type) else None
+    module = kind.__module__ if names is None else names.get("__module__", "")
     return type(module) is str and is_own_module(module)
 
 

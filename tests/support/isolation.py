@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from beamlens.application import instances
-from beamlens.probes import logtap
+from beamlens.probes import inbound, logtap
 from beamlens.telemetry import bus
 
 
@@ -27,6 +27,7 @@ def leaves_nothing_behind():
         instance.stop(1.0)
     assert not left, f"an instance was not stopped: {left}"
     assert not logtap.installed(), "the log tap was left installed"
+    assert not inbound.listening(), "somebody still listens for requests"
     assert not [t.name for t in threading.enumerate() if t.name == "beamlens-gil-ticker" and _soon_alive(t)]
 
 

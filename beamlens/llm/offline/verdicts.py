@@ -17,6 +17,11 @@ NAMES: dict[str, str] = {
     CauseKind.ERROR_BURST: "a burst of errors",
     CauseKind.UNCAUGHT_EXCEPTION: "an exception that nobody caught",
     CauseKind.RESOURCE_LIMIT: "a resource near its limit",
+    CauseKind.SLOW_LINE: "a line that requests wait at",
+    CauseKind.SLOW_QUERY: "a slow query",
+    CauseKind.REPEATED_QUERIES: "queries repeated in a loop",
+    CauseKind.SLOW_DEPENDENCY: "a slow dependency",
+    CauseKind.BLOCKED_LOOP: "a blocked event loop",
 }
 
 # A cause on the left brings about symptoms that look like those on the right: each waiting thread holds a stack and
@@ -27,6 +32,10 @@ _EXPLAINS: dict[str, frozenset[str]] = {
     CauseKind.DESCRIPTOR_LEAK: frozenset({CauseKind.MEMORY_LEAK}),
     CauseKind.EXCEPTION_BURST: frozenset({CauseKind.ERROR_BURST}),
     CauseKind.GIL_HOG: frozenset({CauseKind.ERROR_BURST}),
+    CauseKind.BLOCKED_LOOP: frozenset({CauseKind.SLOW_LINE, CauseKind.ERROR_BURST}),
+    CauseKind.REPEATED_QUERIES: frozenset({CauseKind.SLOW_QUERY, CauseKind.SLOW_LINE}),
+    CauseKind.SLOW_QUERY: frozenset({CauseKind.SLOW_LINE}),
+    CauseKind.SLOW_DEPENDENCY: frozenset({CauseKind.SLOW_LINE}),
 }
 
 
