@@ -40,9 +40,10 @@ if TYPE_CHECKING:
     from beamlens.agent.registry import AgentKey, AgentRegistry
     from beamlens.agent.services import Services
     from beamlens.agent.session import Session, SessionRef
+    from beamlens.agent.session_lives import SessionRunning
     from beamlens.agent.session_registry import SessionRegistry
     from beamlens.agent.session_state import HealthSummary, SessionHealth, SessionState, SessionStats
-    from beamlens.agent.session_supervisor import SessionRunning, SessionSupervisor
+    from beamlens.agent.session_supervisor import SessionSupervisor
     from beamlens.agent.stateless import run_agent
     from beamlens.agent.subagent_coordinator import SubagentCoordinator
     from beamlens.agent.subagents import SubagentSpec, SubagentSupervisor
@@ -79,7 +80,8 @@ _HOMES = {
     "beamlens.agent.session": "Session SessionRef",
     "beamlens.agent.session_registry": "SessionRegistry",
     "beamlens.agent.session_state": "HealthSummary SessionHealth SessionState SessionStats",
-    "beamlens.agent.session_supervisor": "SessionRunning SessionSupervisor",
+    "beamlens.agent.session_lives": "SessionRunning",
+    "beamlens.agent.session_supervisor": "SessionSupervisor",
     "beamlens.agent.stateless": "run_agent",
     "beamlens.agent.subagent_coordinator": "SubagentCoordinator",
     "beamlens.agent.subagents": "SubagentSpec SubagentSupervisor",

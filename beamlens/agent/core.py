@@ -172,14 +172,14 @@ class AgentCore:
 
     def stop(self) -> None:
         """End the agents that run on it, and it. The supervisors of an instance's core end with the instance."""
+        if self._sessions is not None:
+            self._sessions.close()  # first: a run whose task is ended with the core has crashed, and this one has not
         for ref in self.registry.agents().values():
             ref.stop(block=False)
-        if self._root is not None:
-            self._root.stop(timeout=5.0)
-        if self._sessions is not None:
-            self._sessions.close()
-        if self._root is not None:
-            self.services.bus.close(0.3)
+        if self._root is None:
+            return
+        self._root.stop(timeout=5.0)
+        self.services.bus.close(0.3)
 
     def __enter__(self) -> Self:
         return self

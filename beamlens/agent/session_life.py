@@ -145,6 +145,8 @@ class SessionLife:
         return True
 
     def _ended(self, reason: ExitReason) -> None:
+        if self._closed:  # somebody ends it already, and may wait for the disk
+            return
         if self._restart == "temporary" or (self._restart == "transient" and not is_abnormal(reason)):
             self.close(in_words(reason))
 
@@ -172,8 +174,13 @@ class SessionLife:
 
     def watch(self, supervisor: ActorRef[Any]) -> None:
         """End with the supervisor: nobody else would start its actor again."""
+
+        def ended(_ref: ActorRef[Any], _reason: ExitReason) -> None:
+            if not self._closed:
+                self.close("its supervisor has ended")
+
         with self._closing:
-            self._unwatch = supervisor.add_exit_callback(lambda _ref, _reason: self.close("its supervisor has ended"))
+            self._unwatch = supervisor.add_exit_callback(ended)
             if self._closed:
                 self._unwatch()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,16 +15,16 @@ from beamlens.agent.conversation import QueueMode
 from beamlens.agent.journal.errors import JournalLocked
 from beamlens.agent.journal.policy import DEFAULT_FSYNC, Fsync, check_fsync
 from beamlens.agent.journal.reader import Stored, list_journals
-from beamlens.agent.journal.writer import JournalWriter
+from beamlens.agent.journal.writer import CLOSE, JournalWriter
 from beamlens.agent.limits import Limits
 from beamlens.agent.session import SessionRef, label
 from beamlens.agent.session_life import SessionLife, setup_of
-from beamlens.agent.session_lives import RESTART, Lives, SessionRunning
+from beamlens.agent.session_lives import RESTART, Lives
 from beamlens.agent.session_registry import SessionRegistry, check_id
 from beamlens.agent.session_restore import check_queue_mode, check_restart, repair, restored
 from beamlens.agent.session_state import HealthSummary, SessionHealth, worst_first
 from beamlens.errors import BeamlensError
-from beamlens_actors import ActorError, AlreadyRegistered, offload
+from beamlens_actors import ActorError, AlreadyRegistered, clock, offload
 from beamlens_supervision import ChildNotFound, ChildSpec, ChildStartError
 from beamlens_supervision.child_spec import Restart
 
@@ -272,9 +273,21 @@ class SessionSupervisor:
         return True
 
     def close(self) -> None:
-        """The core has ended, and with it their actors: let go of all journals."""
-        for life in self._lives.all():
-            life.close("stopped")
+        """End all of them at once, as the core ends. A disk that hangs is waited for `CLOSE` seconds in all."""
+        lives = self._lives.all()
+        ended = [threading.Event() for _ in lives]
+
+        def end(life: SessionLife, event: threading.Event) -> None:
+            try:
+                life.close("stopped")
+            finally:
+                event.set()
+
+        for life, event in zip(lives, ended, strict=True):
+            threading.Thread(target=end, args=(life, event), name="beamlens-journal", daemon=True).start()
+        deadline = clock.monotonic() + CLOSE
+        for event in ended:
+            clock.wait(event, max(0.0, deadline - clock.monotonic()))
 
     # -- questions ------------------------------------------------------------------------------------------------
 
@@ -313,6 +326,3 @@ class SessionSupervisor:
             self._emit(f"journal.{what}", session_id, {"unwritten": unwritten}, reason=reason)
 
         return tell
-
-
-__all__ = ["SessionRunning", "SessionSupervisor"]

@@ -19,13 +19,15 @@ from beamlens.agent import (
 )
 from beamlens.agent import core as cores
 from beamlens.agent.journal import JournalExists, read_journal
+from beamlens.agent.journal import file as journal_file
+from beamlens.agent.journal.writer import CLOSE
 from beamlens.agent.session_life import MAX_RESTARTS
 from beamlens.agent.transcript import Transcript
 from beamlens.errors import BeamlensError, ConfigError, LLMError
 from beamlens.llm.client import Message, Text, ToolOutput
 from beamlens.testing import ScriptedClient, streamed, tool
 from beamlens_actors import Actor, ActorDead, Crash
-from beamlens_actors.testing import Probe
+from beamlens_actors.testing import FakeClock, Probe
 from tests.support.loops import ADD, Nothing
 
 SECONDS = 10.0
@@ -277,6 +279,26 @@ def test_stopping_the_core_in_a_run_gives_it_its_end_and_lets_go_of_the_journal(
     assert [event.type for event in heard].count("agent_end") == 1
     with AgentCore.start(state_dir=tmp_path) as core:
         assert core.sessions.restore("s", tools=()).state().outcome.stopped_by == "aborted"
+
+
+def test_a_disk_that_hangs_does_not_keep_the_core_from_stopping(tmp_path, monkeypatch):
+    core = AgentCore.start(state_dir=tmp_path)
+    refs = [start(core, ["Yes."], session=name) for name in "abc"]
+    for ref in refs:
+        ask(ref)
+        ref.follow_up("Later.")
+    go = threading.Event()
+    monkeypatch.setattr(journal_file, "_sync", lambda _fd: go.wait(SECONDS))
+    for ref in refs:
+        core.sessions._lives.find(ref)._journal._unsynced = True
+    with FakeClock() as clock:
+        stopping = threading.Thread(target=core.stop)
+        stopping.start()
+        clock.wait_for_waiters(1)
+        clock.advance(CLOSE)
+        stopping.join(SECONDS)
+        assert not stopping.is_alive()
+    go.set()
 
 
 # -- crashes ---------------------------------------------------------------------------------------------------------
