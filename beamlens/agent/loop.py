@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from beamlens.llm.client import LLMClient, ToolCall
     from beamlens_actors import EventStream, StreamStats
 
+URGED = "Go on with a tool call."
+"""How the model is told so, where words end no run."""
+
 Pull = Callable[[], Iterable[Message]]
 
 
@@ -302,7 +305,7 @@ class AgentLoop:
                 self._tally.next_task()
             return None if more else ("answered", "")
         if self._tally.fruitless < self._limits.max_fruitless:
-            self._add(Message.user(f"Go on with a tool call. The tools are: {', '.join(self._tools)}."))
+            self._add(Message.user(f"{URGED} The tools are: {', '.join(self._tools)}."))
         return None
 
 
