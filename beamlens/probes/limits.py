@@ -71,7 +71,7 @@ def read(root: Path = _ROOT) -> Limits:
             _resource("RLIMIT_AS"),
             _physical_memory(root),
         ),
-        descriptors=_resource("RLIMIT_NOFILE"),
+        descriptors=descriptors(),
         threads=_lowest(
             *_in_groups(groups, "pids.max"),
             _processes(),
@@ -79,6 +79,11 @@ def read(root: Path = _ROOT) -> Limits:
         ),
         cores=_lowest(*_quotas(groups), _affinity()),
     )
+
+
+def descriptors() -> Limit | None:
+    """The limit of open descriptors alone; about 1 us."""
+    return _resource("RLIMIT_NOFILE")
 
 
 def cgroup_folders(root: Path = _ROOT) -> list[Path]:
