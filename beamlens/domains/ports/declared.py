@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from beamlens.detect import Growth, Reading, Sensor
+from beamlens.detect import Growth, Reading, Sensor, Threshold
 from beamlens.domains.ports.watch import STALE, descriptor_limit
 from beamlens.metrics import Metric
 
@@ -20,7 +20,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("tcp_established", "sockets", description="open TCP connections"),
     Metric("tcp_listening", "sockets", description="listening TCP sockets"),
     Metric("close_wait", "sockets", description="the peer closed, this process has not yet"),
-    Metric("close_wait_stale", "sockets", high=200, description=f"the same for {STALE:g} s or longer: forgotten"),
+    Metric("close_wait_stale", "sockets", description=f"the same for {STALE:g} s or longer: forgotten"),
     Metric("time_wait", "sockets", description="TIME_WAIT in the whole network namespace; normal in itself"),
     Metric("listen_backlog_pct", "%", high=80, description="fullest accept queue of its own listening sockets"),
     Metric(
@@ -69,6 +69,12 @@ _close_wait = partial(
 SENSORS: tuple[Sensor, ...] = (
     Sensor("close_wait_growth", "close_wait_stale", _close_wait, "close_wait_leak"),
     Sensor("close_wait_growth_slow", "close_wait_stale", partial(_close_wait, bucket=60.0), "close_wait_leak"),
+    Sensor(
+        "close_wait_many",
+        "close_wait_stale",
+        partial(Threshold, Metric("close_wait_stale", "sockets", high=200), lasting=10.0),
+        "close_wait_leak",
+    ),
     Sensor("descriptor_exhaustion", "port_count", NearLimit),
     Sensor(
         "send_queue_growth",

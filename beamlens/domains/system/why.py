@@ -34,7 +34,7 @@ def explain(sensor: SensorState, looker: Looker) -> list[Evidence]:
     name = sensor.name
     if name.startswith("disk_hangs"):
         return _hung(looker.look())
-    if name.startswith(("disk_max", "disk_fills")):
+    if name.startswith("disk_"):
         return _disk(looker.look(), inodes="inodes" in name)
     if name == "cpu_steal":
         return _steal(looker.look())
