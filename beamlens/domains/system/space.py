@@ -129,10 +129,6 @@ class Spaces:
 
     def _go(self, going: _Round, statvfs: Callable[[str], _Answer]) -> None:
         for index, mount in enumerate(going.mounts):
-            with self._lock:
-                if going.abandoned:
-                    break
-                going.at, going.since = index, clock.monotonic()
             try:
                 answer: Space | str = _space(statvfs(mount.path))
             except OSError as error:
@@ -140,6 +136,9 @@ class Spaces:
             with self._lock:
                 self._known[mount.path] = answer
                 self._hung.pop(mount.path, None)
+                going.at, going.since = index + 1, clock.monotonic()
+                if going.abandoned:
+                    break
         with self._lock:
             if self._round is going:
                 self._round = None
@@ -150,7 +149,7 @@ class Spaces:
         going = self._round
         if going is not None and going.pid != os.getpid():  # forked: its thread is the parent's
             self._round = going = None
-        if going is None or clock.monotonic() - going.since < self._patience:
+        if going is None or going.at == len(going.mounts) or clock.monotonic() - going.since < self._patience:
             return
         going.abandoned = True
         self._round = None
