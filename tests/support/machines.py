@@ -80,11 +80,8 @@ class Machine:
     def pressure(self, folder: str, suffix: str = "", *, some: float = 0.0, full: float = 0.0) -> None:
         """Set its pressure, of the machine (``proc/pressure``) or a control group."""
         for name in ("cpu", "memory", "io"):
-            lines = [
-                f"{kind} avg10={value:.2f} avg60=1.00 avg300=0.50 total=1"
-                for kind, value in (("some", some), ("full", full))
-            ]
-            self.write(f"{folder}/{name}{suffix}", "\n".join(lines) + "\n")
+            rest = "avg60=1.00 avg300=0.50 total=1"
+            self.write(f"{folder}/{name}{suffix}", f"some avg10={some:.2f} {rest}\nfull avg10={full:.2f} {rest}\n")
 
     def version2(self, *, periods: int = 0, throttled: int = 0, high: int = 0, killed: int = 0) -> None:
         """Put it into a control group of version 2, of half a core and 512 MB."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 from beamlens.detect import SensorState
@@ -12,12 +12,11 @@ from beamlens.domains.system.disks import Disk
 from beamlens.domains.system.host import Host, Looker
 from beamlens.domains.system.neighbours import Process, Usage
 from beamlens.evidence import CauseKind, Evidence, Place, Strength
-from beamlens.probes import descriptors, owners, stacks
+from beamlens.probes import descriptors, owners, process, stacks
 from beamlens.probes.source import line_of
-from beamlens.probes.stacks import Samples
 from beamlens_actors import AbortSignal, clock
 
-_WATCH = 1.5
+_WATCH = 1.2
 _MINE = 0.5
 _NAMED = 3
 _MB = 1e6
@@ -51,19 +50,19 @@ def _throttling(looker: Looker) -> list[Evidence]:
     """The limit is a fact; who uses it up is this program, or another process of the container."""
     host = looker.look()
     group, between = host.counters.group, host.between
-    used, samples = _used(looker.root)
+    burnt = _measure(looker.root)
+    used, place = burnt.used, burnt.place
     text = f"the CPU limit of {_cores(group.cpu_cores)} stopped this container"
     if between is not None and between.throttled_pct is not None:
         text += f" in {between.throttled_pct:g}% of the scheduling periods"
         if between.throttled_ms_per_s is not None:
             text += f", {between.throttled_ms_per_s:.0f} ms of each second"
     own = next((one.cpu_pct for one in used if one.process.pid == os.getpid()), None)
-    place, share = _hottest(samples)
     data = {"limit_cores": group.cpu_cores, "own_cpu_pct": own}
     text += f"; most of the CPU is used by {_name(used)}" if used else ""
     mine = own is not None and group.cpu_cores is not None and own >= _MINE * 100 * group.cpu_cores
     if mine and place is not None:
-        text += f"; this process runs at {place} in {share:.0%} of the looks: {line_of(place)}"
+        text += f"; its busiest thread burns {burnt.share:.0%} of its time at {place}: {line_of(place)}"
     return [
         Evidence(
             text=text,
@@ -81,7 +80,8 @@ def _cores(cores: float | None) -> str:
 
 def _busy(looker: Looker) -> list[Evidence]:
     """Load, pressure: this program, or its neighbours?"""
-    used, samples = _used(looker.root)
+    burnt = _measure(looker.root)
+    used, place = burnt.used, burnt.place
     if not used:
         return []
     total = sum(one.cpu_pct for one in used)
@@ -91,9 +91,8 @@ def _busy(looker: Looker) -> list[Evidence]:
     if waiting:
         names = ", ".join(f"{one.name} ({one.pid})" for one in waiting[:_NAMED])
         text += f"; {len(waiting)} wait for a disk: {names}"
-    place, share = _hottest(samples)
     if own >= _MINE * total and place is not None:
-        text += f"; it runs at {place} in {share:.0%} of the looks: {line_of(place)}"
+        text += f"; its busiest thread burns {burnt.share:.0%} of its time at {place}: {line_of(place)}"
         return [Evidence(text=text, cause=HOST_OVERLOADED, strength=Strength.SUPPORTING, place=place)]
     return [Evidence(text=text, cause=NOISY_NEIGHBOUR, strength=Strength.SUPPORTING)]
 
@@ -231,32 +230,40 @@ def _network(host: Host) -> list[Evidence]:
     return [Evidence(text=text, cause=NETWORK_FAULT, strength=Strength.SUPPORTING)]
 
 
-def _used(root: Path) -> tuple[list[Usage], Samples]:
-    """What each process used while our own stacks were sampled."""
-    before, began = neighbours.read(root), clock.monotonic()
-    samples = stacks.sample(_WATCH, hz=40.0)
-    now = neighbours.read(root)
-    if before is None or now is None:
-        return [], samples
-    used = neighbours.usage(before, now, max(0.1, clock.monotonic() - began))
-    return sorted(used, key=lambda one: -one.cpu_pct), samples
+@dataclass(frozen=True, slots=True)
+class _Burnt:
+    """Who used the processors: each process, and in this one the thread that burnt the most, with its line."""
+
+    used: list[Usage]
+    place: Place | None
+    share: float
+
+
+def _measure(root: Path) -> _Burnt:
+    before, threads, began = neighbours.read(root), process.thread_cpu(), clock.monotonic()
+    AbortSignal().wait(_WATCH)
+    now, after = neighbours.read(root), process.thread_cpu()
+    used: list[Usage] = []
+    if before is not None and now is not None:
+        used = neighbours.usage(before, now, max(0.1, clock.monotonic() - began))
+    spent = {native_id: seconds - threads.get(native_id, 0.0) for native_id, seconds in after.items()}
+    hottest = max(spent, key=lambda native_id: spent[native_id], default=None)
+    place, share = (None, 0.0) if hottest is None or spent[hottest] <= 0 else _burning_line(hottest)
+    return _Burnt(sorted(used, key=lambda one: -one.cpu_pct), place, share)
+
+
+def _burning_line(native_id: int) -> tuple[Place | None, float]:
+    """The line at which a thread burns the most, and its share of what the thread burns."""
+    burnt = stacks.sample_burning(native_id, _WATCH)
+    if not burnt.lines or burnt.total <= 0:
+        return None, 0.0
+    frame, seconds = max(burnt.lines.items(), key=lambda item: item[1])
+    return Place(file=frame.file, line=frame.line, function=frame.function), seconds / burnt.total
 
 
 def _name(used: list[Usage]) -> str:
     return ", ".join(f"{_of(one.process)} {one.cpu_pct:.0f}%" for one in used[:_NAMED])
 
 
-def _of(process: Process) -> str:
-    return "this process" if process.pid == os.getpid() else f"{process.name} ({process.pid})"
-
-
-def _hottest(samples: Samples) -> tuple[Place | None, float]:
-    """The line at which the thread that moves the most was seen the most, and in what share of the looks."""
-    lines: Counter[tuple[str, int, str]] = Counter()
-    for counter in samples.lines.values():
-        if len(counter) > 1:  # one that always stands at the same line waits there
-            lines.update({(frame.file, frame.line, frame.function): count for frame, count in counter.items()})
-    if not lines or not samples.looks:
-        return None, 0.0
-    (file, line, function), count = lines.most_common(1)[0]
-    return Place(file=file, line=line, function=function), min(1.0, count / samples.looks)
+def _of(one: Process) -> str:
+    return "this process" if one.pid == os.getpid() else f"{one.name} ({one.pid})"

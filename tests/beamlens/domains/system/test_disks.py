@@ -91,6 +91,8 @@ def test_a_mount_that_hangs_costs_one_thread_and_the_others_are_told(clock):
         for thread in helpers()[1:]:
             thread.join(10)
         told = spaces.ask(disks)
+        for thread in helpers()[1:]:
+            thread.join(10)
         assert told["/mnt/nas"] == "does not answer for 2 s"
         assert told["/"].used_pct == told["/data"].used_pct == 20.0
         assert spaces.hung() == ["/mnt/nas"]
@@ -164,7 +166,7 @@ def test_what_is_reserved_for_root_is_not_available(clock):
 
 
 def follow(machine, sizes, step=2.0):
-    """What `disk_growth` says, and which sensors woke, when a disk of 10 GB has these sizes in MB, two seconds apart."""
+    """What `disk_growth` says, and which sensors woke, when a disk of 10 GB has these sizes in MB."""
     woke, now = [], [0]
     with FakeClock() as clock:
         domain = SystemDomain(machine.root, Spaces(lambda path: space(10_000, now[0] if path == "/data" else 100)))
