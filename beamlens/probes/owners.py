@@ -25,7 +25,7 @@ class Owner:
 
     Attributes:
         held: The descriptors.
-        holder: What holds them, to read: ``app.POOL (list)``, ``variables of 3 threads``.
+        holder: What holds them, to read: ``app.POOL (list)``, ``code that runs in 3 threads``.
         place: Where they are opened or put there; ``None`` when the source does not tell.
         how: What the place is, in words.
         exact: Whether it is the only line that it can be.
@@ -115,9 +115,9 @@ def _running(numbers: AbstractSet[int]) -> list[Owner]:
     return [
         Owner(
             frozenset(hits),
-            f"variables of {threads[key]} thread{'s' if threads[key] != 1 else ''}",
+            f"code that runs in {threads[key]} thread{'s' if threads[key] != 1 else ''}",
             Place(file=key[0], line=key[1], function=key[2]),
-            "where they stand",
+            "where it stands",
             exact=True,
         )
         for key, hits in places.items()

@@ -34,7 +34,7 @@ def explain(sensor: SensorState, looker: Looker) -> list[Evidence]:
     if name.startswith("disk_hangs"):
         return _hung(looker.look())
     if name.startswith("disk_"):
-        return _disk(looker.look(), inodes="inodes" in name)
+        return _disk(looker.look(), by=name)
     if name == "cpu_steal":
         return _steal(looker.look())
     if name in ("network_errors", "tcp_retransmits"):
@@ -135,8 +135,8 @@ def _memory(looker: Looker) -> list[Evidence]:
     ]
 
 
-def _disk(host: Host, *, inodes: bool) -> list[Evidence]:
-    disk = _worst(host, inodes=inodes)
+def _disk(host: Host, *, by: str) -> list[Evidence]:
+    disk = _worst(host, by)
     if disk is None or disk.space is None:
         return []
     space, mount = disk.space, disk.mount
@@ -144,7 +144,7 @@ def _disk(host: Host, *, inodes: bool) -> list[Evidence]:
         f"{mount.path} ({mount.kind}, {mount.source}) is {space.used_pct:g}% full, "
         f"{space.available / _MB:.0f} MB are left"
     )
-    if inodes:
+    if by == "disk_inodes_used":
         text += f"; {space.inodes_used_pct:g}% of its inodes are used: there are too many files"
     if disk.growth.active:
         text += f"; {disk.growth.reason}"
@@ -161,15 +161,17 @@ def _disk(host: Host, *, inodes: bool) -> list[Evidence]:
     return [Evidence(text=text, cause=DISK_FULL, strength=Strength.CONCLUSIVE, data=data)]
 
 
-def _worst(host: Host, *, inodes: bool) -> Disk | None:
-    """The disk that is full first, else the fullest."""
-    ranked = [
-        (inodes_of if inodes else disk.space.used_pct if left is None else 1e6 - left / 60, index)
-        for index, disk in enumerate(host.disks)
-        if disk.space is not None
-        for left, inodes_of in [(disk.seconds_to_full, disk.space.inodes_used_pct or 0.0)]
-    ]
-    return host.disks[max(ranked)[1]] if ranked else None
+def _worst(host: Host, by: str) -> Disk | None:
+    """The disk that a sensor means: the one that is full first, that is the fullest, or that has the fewest inodes."""
+    ranked = []
+    for index, disk in enumerate(host.disks):
+        if disk.space is None:
+            continue
+        left = disk.seconds_to_full
+        soon = float("-inf") if left is None else -left
+        rank = {"disk_fills": soon, "disk_inodes_used": disk.space.inodes_used_pct or 0.0}
+        ranked.append((rank.get(by, 0.0), disk.space.used_pct, index))
+    return host.disks[max(ranked)[2]] if ranked else None
 
 
 def _own_writer(mount: str, rate: float) -> tuple[int, str, float] | None:
