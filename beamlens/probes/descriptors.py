@@ -76,6 +76,11 @@ def scan(seconds: float = 2.0) -> Scan:
     return Scan(found, complete=True, seconds=time.monotonic() - began)
 
 
+def prepare() -> None:
+    """Load what a scan needs, while there is a descriptor left to load it with."""
+    _c_readlink()
+
+
 def targets() -> dict[int, str]:
     """Descriptor to what it points at; empty where the system does not tell. See `scan`."""
     return scan().targets
@@ -98,7 +103,10 @@ def _table_size() -> int:
 
 def _reader() -> Callable[[int], str | None]:
     """Reads one link: with the GIL held where the C library can be called so."""
-    read = _c_readlink()
+    try:
+        read = _c_readlink()
+    except OSError:  # no descriptor left to load it with: another time, perhaps
+        read = None
     if read is None:
         return _link_plainly
     import ctypes
@@ -120,7 +128,7 @@ def _c_readlink() -> Any:
         read = ctypes.PyDLL(None).readlink
         read.argtypes = (ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t)
         read.restype = ctypes.c_ssize_t
-    except (ImportError, OSError, AttributeError):
+    except (ImportError, AttributeError):
         return None
     return read
 

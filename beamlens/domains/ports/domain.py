@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 from beamlens.detect import Sensor, SensorState
 from beamlens.domains.arguments import clamp, error
 from beamlens.domains.domain import Domain, callback
-from beamlens.domains.ports import blocked, declared
+from beamlens.domains.ports import blocked, declared, why
 from beamlens.domains.ports.table import Entry, Table
 from beamlens.domains.ports.watch import Trend, Watch, descriptor_limit, trend
 from beamlens.evidence import Evidence
 from beamlens.metrics import Metric
-from beamlens.probes import process, sockets
+from beamlens.probes import owners, process, sockets
 
 _Lines = list[str]  # inside the class `list` is a callback
 _KB = 1024.0
@@ -42,7 +42,7 @@ class PortsDomain(Domain):
         self._watch = Watch()
 
     def snapshot(self) -> dict[str, Any]:
-        """All metrics; 1 ms and 4 us a descriptor, for a second at most."""
+        """All metrics; 1 ms and 10 us a descriptor, for three seconds at most."""
         sensed = self._watch.sense()
         read = self._watch.table()
         count, limit, states = process.descriptors(), descriptor_limit(), read.states
@@ -68,7 +68,7 @@ class PortsDomain(Domain):
             "receive_queue_kb": round(receive / _KB, 2),
             "deleted_mb": round(read.deleted_bytes() / _MB, 2),
         }
-        if not read.entries:
+        if not read.complete:
             data |= dict.fromkeys(_FROM_TABLE)
         elif read.failure:
             data |= dict.fromkeys(_FROM_SOCKETS)
@@ -83,8 +83,6 @@ class PortsDomain(Domain):
 
     def evidence(self, sensor: SensorState, /) -> Sequence[Evidence]:
         """Look closer at peers, owners and lines; up to 4 seconds, in slices."""
-        from beamlens.domains.ports import why
-
         return why.explain(sensor, self._watch)
 
     def excerpt(self, limit: int = 5) -> _Lines:
@@ -135,8 +133,6 @@ class PortsDomain(Domain):
         entry = self._find(port_id)
         if isinstance(entry, dict):
             return entry
-        from beamlens.probes import owners
-
         found = owners.find({entry.number})
         return {
             **_row(entry),
@@ -305,6 +301,8 @@ def _reason(name: str, read: Table) -> str:
         return "there is no limit"
     if name.startswith("listen_") and read.entries:
         return "no listening socket, or measured between two looks"
+    if read.entries and not read.complete:
+        return "there are too many descriptors or sockets to read them all in time"
     return read.failure or "this system does not tell"
 
 

@@ -22,6 +22,7 @@ _HISTORY_EVERY = 5.0
 _HISTORY = 720
 _COST = 50.0
 _TOP = 10
+_PATIENCE = 3.0
 _CROWDED = 0.1
 _MB = 1e6
 
@@ -57,6 +58,7 @@ class Watch:
     """Follows descriptors and sockets over time. Used by one thread at a time: `sense` and `table` hold a lock."""
 
     def __init__(self) -> None:
+        descriptors.prepare()
         self._lock = threading.Lock()
         self._scans = Paced(_SCAN_EVERY)
         self._owning = Paced(1.0)
@@ -96,10 +98,10 @@ class Watch:
                 "listen_overflows_per_s": self._rate if accepting else 0.0,
                 "ephemeral_used_pct": self._crowd(),
             }
-            if scanned and now is not None and not now.failure:
+            if scanned and now is not None and now.complete and not now.failure:
                 send, receive = now.queued()
                 values |= {"send_queue_mb": send / _MB, "receive_queue_mb": receive / _MB}
-            if scanned and now is not None:
+            if scanned and now is not None and now.complete:
                 values["deleted_mb"] = now.deleted_bytes() / _MB
             return values
 
@@ -123,7 +125,7 @@ class Watch:
 
     def _scan(self) -> tuple[float, Table]:
         began = time.monotonic()
-        read = table.read(1.0)
+        read = table.read(_PATIENCE)
         held = self._table = clock.monotonic(), read
         self._own = _inodes(read)
         self._foreign.clear()
@@ -139,7 +141,7 @@ class Watch:
         unknown = stale - self._foreign - self._own.keys()
         if unknown and self._owning.due():
             began = time.monotonic()
-            scan = descriptors.scan(1.0)
+            scan = descriptors.scan(_PATIENCE)
             self._own = _by_inode(scan.targets)
             if scan.complete:
                 self._foreign |= unknown - self._own.keys()

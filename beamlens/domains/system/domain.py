@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from beamlens.detect import Sensor, SensorState
 from beamlens.domains.arguments import clamp, error
 from beamlens.domains.domain import Domain, callback
-from beamlens.domains.system import declared, identity, neighbours, numbers
+from beamlens.domains.system import declared, identity, neighbours, numbers, why
 from beamlens.domains.system.disks import Disk
 from beamlens.domains.system.host import Looker
 from beamlens.domains.system.neighbours import Processes
@@ -74,8 +74,6 @@ class SystemDomain(Domain):
 
     def evidence(self, sensor: SensorState, /) -> Sequence[Evidence]:
         """Look closer at limits, disks and processes; up to 4 seconds."""
-        from beamlens.domains.system import why
-
         return why.explain(sensor, self._looker)
 
     def excerpt(self, limit: int = 5) -> list[str]:

@@ -77,6 +77,15 @@ def test_sockets_that_cannot_be_asked_about_leave_the_rest(domain, monkeypatch):
     assert ask(domain, "list_inet")["message"] == "PermissionError: not here"
 
 
+def test_a_table_that_is_not_complete_gives_no_counts(domain, monkeypatch):
+    entry = table.Entry(0, "file", "/dev/null")
+    monkeypatch.setattr(table, "read", lambda _seconds: Table((entry,), complete=False))
+    snapshot = domain.snapshot()
+    assert (snapshot["files"], snapshot["close_wait"]) == (None, None)
+    assert snapshot["_unavailable"]["files"] == "there are too many descriptors or sockets to read them all in time"
+    assert ask(domain, "list")["complete"] is False
+
+
 def test_every_sensor_reads_something_that_is_sensed(domain):
     assert {sensor.metric for sensor in domain.all_sensors()} <= set(domain.sense())
 
