@@ -3,6 +3,9 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
+import sys
+import textwrap
 import threading
 from contextlib import ExitStack
 
@@ -269,3 +272,31 @@ def test_the_excerpt_names_peers(domain):
     lines = domain.excerpt(5)
     assert lines[0].startswith("descriptors: ")
     assert any("[::1]" in line for line in lines)
+
+
+def test_a_process_without_a_descriptor_left_is_still_watched():
+    program = """
+        import os, resource
+        from beamlens.detect import SensorState
+        from beamlens.domains import PortsDomain, SystemDomain
+        from beamlens.testing import check_domain
+        domains = [PortsDomain(), SystemDomain()]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        held = []
+        try:
+            while True:
+                held.append(os.open("/dev/null", os.O_RDONLY))
+        except OSError:
+            pass
+        for domain in domains:
+            check_domain(domain)
+            domain.sense()
+            for sensor in domain.all_sensors():
+                domain.evidence(SensorState(sensor.name, sensor.metric, "t", "warning", "r", 0.0, 1.0))
+        data = domains[0].snapshot()
+        print(data["port_count"] == data["port_limit"], data["files"] >= len(held), data["close_wait_stale"])
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=110, check=False
+    )
+    assert (done.stdout.strip(), done.returncode) == ("True True None", 0), done.stderr
