@@ -11,6 +11,7 @@ from functools import cached_property
 
 from beamlens.probes import descriptors, sockets
 from beamlens.probes.descriptors import Kind
+from beamlens.probes.slices import Slices
 from beamlens.probes.sockets import Socket
 
 _DELETED = " (deleted)"
@@ -123,7 +124,10 @@ def read(seconds: float = 1.0) -> Table:
         seconds: When each of both parts gives up.
     """
     scan = descriptors.scan(seconds)
-    kinds: dict[int, Kind] = {number: descriptors.kind_of(target) for number, target in scan.targets.items()}
+    slices, kinds = Slices(), dict[int, Kind]()
+    for number, target in scan.targets.items():
+        slices.pause()
+        kinds[number] = descriptors.kind_of(target)
     known: dict[int, Socket] = {}
     failure, complete = "", scan.complete
     if "socket" in kinds.values():
@@ -132,8 +136,8 @@ def read(seconds: float = 1.0) -> Table:
         known = {one.inode: one for listing in listings for one in listing.sockets if one.inode}
         complete = complete and all(listing.complete for listing in listings)
         failure = listings[0].failure
-    entries = tuple(
-        Entry(number, kinds[number], target, known.get(descriptors.inode_of(target) or 0))
-        for number, target in scan.targets.items()
-    )
-    return Table(entries, complete, failure)
+    entries = []
+    for number, target in scan.targets.items():
+        slices.pause()
+        entries.append(Entry(number, kinds[number], target, known.get(descriptors.inode_of(target) or 0)))
+    return Table(tuple(entries), complete, failure)
