@@ -52,6 +52,9 @@ class CauseKind(StrEnum):
     REPEATED_QUERIES = "repeated_queries"
     SLOW_DEPENDENCY = "slow_dependency"
     BLOCKED_LOOP = "blocked_loop"
+    CONNECTION_LEAK = "connection_leak"
+    IDLE_TRANSACTION = "idle_transaction"
+    LOCK_WAIT = "lock_wait"
 
 
 class Strength(StrEnum):

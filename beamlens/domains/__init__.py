@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from beamlens.domains.domain import Domain, callback
 
 if TYPE_CHECKING:
+    from beamlens.domains.database import DatabaseDomain
     from beamlens.domains.exception import ExceptionDomain
     from beamlens.domains.logger import LoggerDomain
     from beamlens.domains.ports import PortsDomain
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from beamlens.domains.system import SystemDomain
 
 _BUILT_IN = {
+    "database": "DatabaseDomain",
     "exception": "ExceptionDomain",
     "logger": "LoggerDomain",
     "ports": "PortsDomain",
@@ -25,11 +27,17 @@ _BUILT_IN = {
     "system": "SystemDomain",
 }
 _MODULES = {cls: f"beamlens.domains.{name}" for name, cls in _BUILT_IN.items()}
+_REQUIRED = {"database": "engine"}
 
 
 def built_in_names() -> tuple[str, ...]:
     """Names of the built-in domains."""
     return tuple(sorted(_BUILT_IN))
+
+
+def required_argument(name: str) -> str | None:
+    """The argument without which a built-in domain cannot be made; ``None`` for most."""
+    return _REQUIRED.get(name)
 
 
 class _Classes(Mapping[str, type[Domain]]):
@@ -63,6 +71,7 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "BUILT_IN",
+    "DatabaseDomain",
     "Domain",
     "ExceptionDomain",
     "LoggerDomain",
@@ -73,4 +82,5 @@ __all__ = [
     "built_in",
     "built_in_names",
     "callback",
+    "required_argument",
 ]
