@@ -12,15 +12,19 @@ if TYPE_CHECKING:
     from beamlens.domains.database import DatabaseDomain
     from beamlens.domains.exception import ExceptionDomain
     from beamlens.domains.logger import LoggerDomain
+    from beamlens.domains.ports import PortsDomain
     from beamlens.domains.requests import RequestsDomain
     from beamlens.domains.runtime import RuntimeDomain
+    from beamlens.domains.system import SystemDomain
 
 _BUILT_IN = {
     "database": "DatabaseDomain",
     "exception": "ExceptionDomain",
     "logger": "LoggerDomain",
+    "ports": "PortsDomain",
     "requests": "RequestsDomain",
     "runtime": "RuntimeDomain",
+    "system": "SystemDomain",
 }
 _MODULES = {cls: f"beamlens.domains.{name}" for name, cls in _BUILT_IN.items()}
 _REQUIRED = {"database": "engine"}
@@ -71,8 +75,10 @@ __all__ = [
     "Domain",
     "ExceptionDomain",
     "LoggerDomain",
+    "PortsDomain",
     "RequestsDomain",
     "RuntimeDomain",
+    "SystemDomain",
     "built_in",
     "built_in_names",
     "callback",
