@@ -47,6 +47,8 @@ class CauseKind(StrEnum):
     ERROR_BURST = "error_burst"
     UNCAUGHT_EXCEPTION = "uncaught_exception"
     RESOURCE_LIMIT = "resource_limit"
+    CACHE_THRASH = "cache_thrash"
+    GC_PRESSURE = "gc_pressure"
 
 
 class Strength(StrEnum):

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any
 from beamlens.domains.domain import Domain, callback
 
 if TYPE_CHECKING:
+    from beamlens.domains.ets import EtsDomain
     from beamlens.domains.exception import ExceptionDomain
+    from beamlens.domains.gc import GcDomain
     from beamlens.domains.logger import LoggerDomain
     from beamlens.domains.runtime import RuntimeDomain
 
 _BUILT_IN = {
+    "ets": "EtsDomain",
     "exception": "ExceptionDomain",
+    "gc": "GcDomain",
     "logger": "LoggerDomain",
     "runtime": "RuntimeDomain",
 }
@@ -58,7 +62,9 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "BUILT_IN",
     "Domain",
+    "EtsDomain",
     "ExceptionDomain",
+    "GcDomain",
     "LoggerDomain",
     "RuntimeDomain",
     "built_in",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 from beamlens.detect import SensorState
-from beamlens.domains.runtime import sites, threads
+from beamlens.domains.runtime import threads
 from beamlens.evidence import CauseKind, Evidence, Place, Strength
-from beamlens.probes import descriptors, heap, source, stacks
+from beamlens.probes import descriptors, heap, sites, source, stacks
 from beamlens.probes.heap import Growing
 from beamlens.probes.source import line_of
 

@@ -17,6 +17,8 @@ NAMES: dict[str, str] = {
     CauseKind.ERROR_BURST: "a burst of errors",
     CauseKind.UNCAUGHT_EXCEPTION: "an exception that nobody caught",
     CauseKind.RESOURCE_LIMIT: "a resource near its limit",
+    CauseKind.CACHE_THRASH: "a cache that no longer answers",
+    CauseKind.GC_PRESSURE: "pressure on the garbage collector",
 }
 
 # A cause on the left brings about symptoms that look like those on the right: each waiting thread holds a stack and

@@ -1,0 +1,301 @@
+"""A walk from module globals, threads and running functions over what they reach, in slices."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import sys
+import threading
+import types
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from beamlens.probes.frames import is_library_file, is_own_module, is_standard_file
+from beamlens.probes.heap.holders import Holder, Node, holder_of, module_file
+from beamlens.probes.heap.paths import PARTS, Path, path_of
+from beamlens.probes.heap.reading import (
+    LRU_CACHE,
+    MOST_ITEMS,
+    SIZED,
+    Slices,
+    attributes,
+    class_dict,
+    exact,
+    is_class,
+    module_of,
+    newest,
+    shallow_size,
+    size_of,
+    slots,
+)
+
+_MOST_OBJECTS = 200_000
+_MOST_DEPTH = 10
+_MOST_CACHED = 20_000
+
+_LEAVES = frozenset((str, bytes, int, float, complex, bool, type(None), type(...), range, slice, types.CodeType))
+_SKIPPED = (
+    types.ModuleType,
+    types.FrameType,
+    types.TracebackType,
+    types.BuiltinFunctionType,
+    types.GetSetDescriptorType,
+    types.MemberDescriptorType,
+    types.WrapperDescriptorType,
+    types.MethodDescriptorType,
+    type(sys.implementation),
+)
+_SUSPENDED: dict[type, str] = {
+    types.CoroutineType: "cr_frame",
+    types.GeneratorType: "gi_frame",
+    types.AsyncGeneratorType: "ag_frame",
+}
+_KEYED = (dict, OrderedDict, defaultdict)
+_PLAIN = (list, tuple, set, frozenset, deque)
+
+
+@dataclass(slots=True)
+class TypeCount:
+    """Objects of one type.
+
+    Attributes:
+        kind: The type.
+        objects: How many.
+        bytes: What they take, without what they refer to.
+    """
+
+    kind: type
+    objects: float = 0.0
+    bytes: float = 0.0
+
+
+class Walk:
+    """One walk over what is reachable.
+
+    It touches no attribute of foreign objects, runs no code of theirs, gives other threads a turn every two
+    milliseconds, and is bounded in objects. It holds references to containers and caches, for as long as it is held
+    itself; let go of it soon.
+
+    Attributes:
+        containers: What has a size, each with its node.
+        caches: ``functools`` caches, each with its node.
+        types: By id of the type, how many objects of it are likely to be reachable: of large containers only some
+            items are visited, and these count for the others.
+        complete: Whether the bound on objects was not met.
+        visited: Objects that were visited.
+    """
+
+    def __init__(self, most: int = _MOST_OBJECTS, *, items: bool = True, running: bool = True) -> None:
+        """Walk.
+
+        Args:
+            most: Objects to visit at most.
+            items: Also visit what is in containers, the newest 300 items of each.
+            running: Also start at the variables of running functions.
+        """
+        self.containers: list[tuple[Any, int]] = []
+        self.caches: list[tuple[Any, int]] = []
+        self.types: dict[int, TypeCount] = {}
+        self.complete = True
+        self.visited = 0
+        self._most = most
+        self._items = items
+        self._from_running = running
+        self._nodes: list[Node] = []
+        self._seen: set[int] = set()
+        self._queue: deque[tuple[Any, int, int, float]] = deque()
+        self._slices = Slices()
+        self._run()
+
+    def _run(self) -> None:
+        for value, node in self._roots():
+            self._push(value, node, 0, 1.0)
+        while self._queue:
+            if len(self._seen) >= self._most:
+                self.complete = False
+                break
+            value, index, depth, weight = self._queue.popleft()
+            self._slices.pause()
+            if exact(value) in SIZED:
+                self.containers.append((value, index))
+            if depth < _MOST_DEPTH:
+                self._expand(value, index, depth + 1, weight)
+        self.visited = len(self._seen)
+        while self._queue:  # the last reference to some of them may be here
+            self._queue.popleft()
+            self._slices.pause()
+        self._seen.clear()
+
+    def _push(self, value: Any, node: Node, depth: int, weight: float) -> None:
+        kind = type(value)
+        if exact(value) in _LEAVES or issubclass(kind, _SKIPPED):
+            return
+        if id(value) in self._seen or _is_ours(kind, value):
+            return
+        self._seen.add(id(value))
+        self._nodes.append(node)
+        self._count(value, kind, weight)
+        self._queue.append((value, len(self._nodes) - 1, depth, weight))
+
+    def _count(self, value: Any, kind: type, weight: float) -> None:
+        count = self.types.get(id(kind))
+        if count is None:
+            count = self.types[id(kind)] = TypeCount(kind)
+        count.objects += weight
+        count.bytes += weight * shallow_size(value)
+
+    def _roots(self) -> Iterator[tuple[Any, Node]]:
+        modules = [
+            (name, module, module_file(name))
+            for name, module in list(sys.modules.items())
+            if type(module) is types.ModuleType and not is_own_module(name)
+        ]
+        modules.sort(key=lambda item: rank(item[2]))
+        for name, module, file in modules:
+            self._slices.pause()
+            for variable, value in list(module.__dict__.items()):
+                if type(variable) is str and not variable.startswith("__"):
+                    yield value, Node(-1, variable, "root", None, (name, file))
+        if self._from_running:
+            yield from self._running()
+
+    def _running(self) -> Iterator[tuple[Any, Node]]:
+        own = threading.get_ident()
+        for ident, frame in list(sys._current_frames().items()):  # noqa: SLF001 - the only way to it
+            current: types.FrameType | None = frame if ident != own else None
+            while current is not None:
+                # Python's own frames too: asyncio keeps the task that it runs in a variable.
+                yield from _locals_of(current, -1)
+                current = current.f_back
+            self._slices.pause()
+        for thread in threading.enumerate():
+            if not thread.name.startswith("beamlens"):
+                yield thread, Node(-1, thread.name, "other")
+
+    def _expand(self, value: Any, index: int, depth: int, weight: float) -> None:
+        kind = exact(value)
+        if kind in _KEYED or kind in _PLAIN:
+            self._expand_items(value, index, depth, weight)
+        elif kind is types.FunctionType:
+            self._expand_function(value, index, depth, weight)
+        elif kind in _SUSPENDED:
+            frame = getattr(value, _SUSPENDED[kind])
+            for item, node in () if frame is None else _locals_of(frame, index):
+                self._push(item, node, depth, weight)
+        elif kind in PARTS:
+            for name in PARTS[kind]:
+                self._push(getattr(value, name), Node(index, name, "part"), depth, weight)
+        elif kind is LRU_CACHE:
+            self._expand_cache(value, index, depth, weight)
+        elif is_class(value):
+            self._expand_class(value, index, depth, weight)
+        else:
+            self._expand_object(value, index, depth, weight)
+
+    def _expand_items(self, value: Any, index: int, depth: int, weight: float) -> None:
+        if not self._items:
+            return
+        found = newest(value)
+        each = weight * max(1.0, (size_of(value) or 0) / len(found)) if found else weight
+        for item in found:
+            self._push(item, Node(index, "[...]", "item", type(value)), depth, each)
+
+    def _expand_function(self, function: types.FunctionType, index: int, depth: int, weight: float) -> None:
+        code = function.__code__
+        about = (function.__module__, code.co_filename, code.co_qualname)
+        for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=False):
+            try:
+                content = cell.cell_contents
+            except ValueError:  # empty
+                continue
+            self._push(content, Node(index, name, "closure", None, about), depth, weight)
+        for item in function.__defaults__ or ():
+            self._push(item, Node(index, "default", "closure", None, about), depth, weight)
+        for name, item in list(function.__dict__.items()):
+            self._push(item, Node(index, str(name), "attribute", None, about), depth, weight)
+
+    def _expand_class(self, cls: type, index: int, depth: int, weight: float) -> None:
+        if _is_foreign_module(module_of(cls)):
+            return
+        for name, item in list(class_dict(cls).items()):
+            if type(name) is str and not name.startswith("__"):
+                self._push(item, Node(index, name, "attribute", cls), depth, weight)
+
+    def _expand_cache(self, cache: Any, index: int, depth: int, weight: float) -> None:
+        """A ``functools`` cache; a large bounded one is left alone, for its content comes in one long call."""
+        self.caches.append((cache, index))
+        own = attributes(cache) or {}
+        wrapped = own.get("__wrapped__")
+        self._push(wrapped, Node(index, "__wrapped__", "attribute"), depth, weight)
+        info = cache.cache_info()
+        if info.maxsize is not None and info.currsize > _MOST_CACHED:
+            return
+        code = wrapped.__code__ if type(wrapped) is types.FunctionType else None
+        for item in gc.get_referents(cache):
+            if type(item) is dict and item is not own:
+                self._push(item, Node(index, "cache", "cache", type(cache), code), depth, weight)
+
+    def _expand_object(self, value: Any, index: int, depth: int, weight: float) -> None:
+        kind = type(value)
+        own = attributes(value)
+        for name, item in list((own or {}).items()):
+            if type(name) is str:
+                self._push(item, Node(index, name, "attribute", kind), depth, weight)
+        for name, item in slots(value):
+            self._push(item, Node(index, name, "attribute", kind), depth, weight)
+        if not gc.is_tracked(value):
+            return
+        if size_of(value) is not None:  # of a subclass: its own items
+            self._expand_items(value, index, depth, weight)
+            return
+        for item in gc.get_referents(value)[:MOST_ITEMS]:
+            if item is not own:
+                self._push(item, Node(index, "", "other", kind), depth, weight)
+
+    def holder(self, index: int) -> Holder | None:
+        """Who holds the container of a node: the nearest variable or attribute of the user's, else of a library."""
+        labels: list[str] = []
+        fallback: Holder | None = None
+        while index >= 0:
+            node = self._nodes[index]
+            labels.append(node.label)
+            found = holder_of(node, labels)
+            if found is not None and not (found.kind == "local" and fallback is not None):
+                if not found.file or (not is_standard_file(found.file) and not is_library_file(found.file)):
+                    return found
+                fallback = fallback or found
+            index = node.parent
+        return fallback
+
+    def path(self, index: int) -> Path | None:
+        """How to find the object of a node again later; ``None`` when it has no name that can be followed."""
+        return path_of(self._nodes, index)
+
+
+def _locals_of(frame: types.FrameType, parent: int) -> Iterator[tuple[Any, Node]]:
+    """The variables of a function that runs or is suspended; a module's are found with the module."""
+    module = str(frame.f_globals.get("__name__", ""))
+    code = frame.f_code
+    if is_own_module(module) or code.co_name == "<module>":
+        return
+    about = (module, code.co_filename, code.co_qualname)
+    for variable, value in list(frame.f_locals.items()):
+        yield value, Node(parent, variable, "local", None, about)
+
+
+def _is_ours(kind: type, value: Any) -> bool:
+    return is_own_module(module_of(value if issubclass(kind, type) else kind))
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_foreign_module(module: str) -> bool:
+    return module == "builtins" or is_standard_file(module_file(module))
+
+
+def rank(file: str) -> int:
+    """The user's files first, then libraries', then Python's."""
+    if is_standard_file(file):
+        return 2
+    return 1 if is_library_file(file) else 0
