@@ -13,19 +13,20 @@ _WATCH = 2.5
 _MOST = 3
 
 
-def explain(rate: float, what: str) -> list[Evidence]:
+def explain(rate: float, what: str, *, resident: bool = True) -> list[Evidence]:
     """Look for containers that explain a growth; takes about 3 seconds, in slices.
 
     Args:
         rate: What was seen to grow, in MB/s.
         what: What grew, such as ``"the process's memory"``.
+        resident: Whether it is the resident memory, whose growth is then measured once more while looking.
     """
     before = process.read().rss
     growing, complete = heap.find_growing(_WATCH)
     grown = max(0.0, (process.read().rss - before) / 1e6 / _WATCH)
     rate = max(rate, 0.01)
     # What is measured while looking is nearer to the truth than what the sensor saw before, but noisy: between them.
-    rate = (rate + grown) / 2 if grown > 0 else rate
+    rate = (rate + grown) / 2 if resident and grown > 0 else rate
     found = [_judge(one, rate, what) for one in growing]
     evidence = [piece for piece in found if piece is not None][:_MOST]
     return evidence or [_nothing(growing, rate, complete=complete)]

@@ -79,7 +79,9 @@ def take() -> Census:
         return _census(counts.values(), exact=True)
     walk = Walk()
     found = [[one.kind, one.objects, one.bytes] for one in walk.types.values()]
-    return _census(found, exact=False, complete=walk.complete)
+    taken = _census(found, exact=False, complete=walk.complete)
+    walk.release()
+    return taken
 
 
 def young(looks: int = 25, pause: float = 0.02, abort: AbortSignal | None = None) -> Census | None:

@@ -160,7 +160,7 @@ class EtsDomain(Domain):
             return error("bad_argument", f"sort_by={sort_by!r}; the choices are: {', '.join(_SORTS)}")
         rows = self._rows()
         changes = {change.name: change for change in self.recorder.history.changes()}
-        found = []
+        found: list[dict[str, Any]] = []
         for row in _sorted(rows, sort_by, changes)[: clamp(limit)]:
             change = changes.get(row.table.name)
             found.append({**_describe(row), "size_delta": None if change is None else change.delta})
@@ -196,7 +196,8 @@ class EtsDomain(Domain):
         if len(history.samples()) < 3:
             return {"suspected_leaks": [], "note": "insufficient history: three samples are needed, a minute apart"}
         rows = {row.table.name: row for row in self.recorder.rows()}
-        found, explained = [], 0.0
+        found: list[dict[str, Any]] = []
+        explained = 0.0
         for change in history.changes():
             row = rows.get(change.name)
             if row is None or row.numbers.maxsize is not None or not change.only_grows or change.samples < 3:

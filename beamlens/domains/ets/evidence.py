@@ -21,7 +21,7 @@ def explain(sensor: SensorState, recorder: TableRecorder) -> list[Evidence]:
             for table, collapse in recorder.collapses()[:3]
             if collapse.drop_pct >= _COLLAPSED_PCT
         ]
-    return leaks.explain(sensor.data.get("rate_per_s", 0.0), "the tables without a bound")
+    return leaks.explain(sensor.data.get("rate_per_s", 0.0), "the tables without a bound", resident=False)
 
 
 def place_of(table: Table) -> Place | None:

@@ -6,6 +6,7 @@ import gc
 import types
 from collections.abc import Iterator
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from beamlens.domains.ets.tables import CACHETOOLS_DATA, Kind, Numbers, Table, content_of, numbers_of, too_large
@@ -39,6 +40,7 @@ def survey() -> tuple[list[Table], bool]:
     for _rank, value, index, path in candidates[:left]:
         found.append(_found(walk, value, index, path))
         slices.pause()
+    walk.release()
     return found, walk.complete and len(candidates) <= left
 
 
@@ -58,7 +60,7 @@ _Candidate = tuple[tuple[bool, bool, int], Any, int, Path]
 
 def _candidates(walk: Walk, known: set[int]) -> Iterator[_Candidate]:
     slices = Slices()
-    for value, index in [*walk.caches, *walk.containers]:
+    for value, index in chain(walk.caches, zip(walk.containers, walk.nodes, strict=True)):
         slices.pause()
         path = walk.path(index)
         if path is None or id(value) in known:

@@ -121,8 +121,10 @@ def _bound(value: Any, own: dict[str, Any]) -> float | None:
     if issubclass(type(value), deque):
         length: int | None = _maxlen(value)
         return length
-    found = own.get("_Cache__maxsize", own.get("maxsize"))
-    return found if type(found) in (int, float) and math.isfinite(found) and found > 0 else None
+    found: Any = own.get("_Cache__maxsize", own.get("maxsize"))
+    if type(found) is int or type(found) is float:
+        return found if math.isfinite(found) and found > 0 else None
+    return None
 
 
 def _counters(own: dict[str, Any]) -> tuple[int, int] | None:

@@ -250,7 +250,8 @@ class GcDomain(Domain):
     def find_lazy_gc_processes(self, min_heap_mb: int = 0, max_age_min: int = 10) -> dict[str, Any]:
         """Generations that were not collected for max_age_min minutes, if memory is at least min_heap_mb.
 
-        age_minutes is counted from when watching began for one that has not run since. Cost: none but reading.
+        age_minutes is counted from when watching began for one that has not run since (has_run).
+        Cost: none but reading.
         """
         self.recorder.read()
         if self.recorder.since is None:
@@ -261,9 +262,7 @@ class GcDomain(Domain):
             last = self.recorder.pauses.last.get(generation)
             age = (now - (last if last is not None else self.recorder.since)) / 60
             if rss >= min_heap_mb and age >= max(0, max_age_min):
-                rows.append(
-                    {"generation": generation, "age_minutes": round(age, 2), "seen_since_watching": last is not None}
-                )
+                rows.append({"generation": generation, "age_minutes": round(age, 2), "has_run": last is not None})
         return {"rss_mb": round(rss, 2), "enabled": gc.isenabled(), "count": list(gc.get_count()), "generations": rows}
 
     @callback

@@ -158,6 +158,7 @@ def _disabled(sensor: SensorState) -> list[Evidence]:
     reachable = sum(
         one.objects for one in walk.types.values() if (module_of(one.kind), name_of(one.kind)) == (row.module, row.name)
     )
+    walk.release()
     place, exact = census.makers(row, stacks.sample(0.5).functions())
     text += f"; {row.objects:.0f} of them are {row.full_name}, of which names lead to about {reachable:.0f}"
     if place is not None:

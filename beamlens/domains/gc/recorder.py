@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import gc
 import threading
+from collections import deque
 
 from beamlens.domains.gc.pauses import Pauses
-from beamlens.domains.gc.tap import GcTap
+from beamlens.domains.gc.tap import Collection, GcTap
 from beamlens_actors import clock
+
+_MOST_DRAINED = 20_000
 
 
 class GcRecorder:
@@ -22,6 +25,7 @@ class GcRecorder:
         self._before = _counters()
         self._read_at: float | None = None
         self._busy = threading.Lock()
+        self._drained: deque[Collection] = deque(maxlen=_MOST_DRAINED)
 
     def install(self) -> None:
         """Begin to time pauses."""
@@ -44,13 +48,29 @@ class GcRecorder:
             span = now - (self._read_at if self._read_at is not None else now)
             if span <= 0:
                 return
-            found, counters = self.tap.drain(), _counters()
+            counters = _counters()
+            self._drain()
+            found = [self._drained.popleft() for _ in range(len(self._drained))]
             before, self._before, self._read_at = self._before, counters, now
             runs = (counters[0] - before[0], counters[1] - before[1], counters[2] - before[2])
             self.pauses.take(found, runs, counters[3] - before[3], now=now, wall=clock.time(), span=span)
             self._note_threshold()
         finally:
             self._busy.release()
+
+    def drain(self) -> int:
+        """Empty the tap's ring before it overflows; how many collections it held."""
+        if not self._busy.acquire(blocking=False):
+            return 0
+        try:
+            return self._drain()
+        finally:
+            self._busy.release()
+
+    def _drain(self) -> int:
+        found = self.tap.drain()
+        self._drained.extend(found)
+        return len(found)
 
     def _note_threshold(self) -> None:
         now = gc.get_threshold()

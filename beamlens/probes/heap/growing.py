@@ -68,12 +68,13 @@ def find_growing(seconds: float = 2.0, abort: AbortSignal | None = None) -> tupl
     took = clock.monotonic() - began
     slices = Slices()
     groups: dict[Holder, _Group] = {}
-    for (container, index), before, between in zip(walk.containers, first, middle, strict=True):
+    for container, index, before, between in zip(walk.containers, walk.nodes, first, middle, strict=True):
         slices.pause()
         after = SIZED[type(container)](container)
         if after > before and (holder := walk.holder(index)) is not None:
             group = groups.setdefault(dataclasses.replace(holder, path=""), _Group(holder))
             group.add(container, before, between, after)
+    walk.release()
     found = [group.describe(took) for group in groups.values() if group.steady]
     found.sort(key=lambda growing: -growing.bytes_per_second)
     return found[:20], walk.complete
@@ -81,7 +82,7 @@ def find_growing(seconds: float = 2.0, abort: AbortSignal | None = None) -> tupl
 
 def _read(walk: Walk) -> list[int]:
     slices, found = Slices(), []
-    for container, _ in walk.containers:
+    for container in walk.containers:
         found.append(SIZED[type(container)](container))
         slices.pause()
     return found

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 import types
+from array import array
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from beamlens.probes.heap.reading import module_of, name_of
+from beamlens.probes.heap.reading import Slices, module_of, name_of, release
 
 HolderKind = Literal["global", "attribute", "closure", "local", "cache"]
 NodeKind = Literal["root", "attribute", "item", "closure", "part", "cache", "other", "local"]
@@ -54,6 +55,39 @@ class Node:
     kind: NodeKind
     holder_type: type | None = None
     about: Any = None
+
+
+class Trail:
+    """The nodes of a walk, in columns: an object for each would make the collector read the whole heap."""
+
+    def __init__(self) -> None:
+        self._parents = array("i")
+        self._labels: list[str] = []
+        self._kinds: list[NodeKind] = []
+        self._types: list[type | None] = []
+        self._abouts: list[Any] = []
+
+    def __len__(self) -> int:
+        return len(self._parents)
+
+    def add(self, node: Node) -> int:
+        """Keep a node's fields; returns its index."""
+        self._parents.append(node.parent)
+        self._labels.append(node.label)
+        self._kinds.append(node.kind)
+        self._types.append(node.holder_type)
+        self._abouts.append(node.about)
+        return len(self._parents) - 1
+
+    def release(self, slices: Slices) -> None:
+        """Let go of everything, in slices."""
+        for column in (self._labels, self._kinds, self._types, self._abouts):
+            release(column, slices)
+
+    def __getitem__(self, index: int) -> Node:
+        return Node(
+            self._parents[index], self._labels[index], self._kinds[index], self._types[index], self._abouts[index]
+        )
 
 
 def holder_of(node: Node, labels: list[str]) -> Holder | None:

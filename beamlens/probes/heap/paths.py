@@ -6,11 +6,11 @@ import functools
 import gc
 import sys
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from beamlens.probes.heap.holders import Node, NodeKind
+from beamlens.probes.heap.holders import NodeKind, Trail
 from beamlens.probes.heap.reading import LRU_CACHE, attributes, class_dict, exact, is_class, slots
 
 PARTS: dict[type, tuple[str, ...]] = {
@@ -64,7 +64,7 @@ class Path:
         return value, parent
 
 
-def path_of(nodes: Sequence[Node], index: int) -> Path | None:
+def path_of(nodes: Trail, index: int) -> Path | None:
     """The path of a walk's node, if each of its steps can be followed again."""
     steps: list[tuple[NodeKind, str]] = []
     while index >= 0:

@@ -31,6 +31,7 @@ LRU_CACHE: type = type(functools.lru_cache(lambda: None))
 MOST_ITEMS = 300
 _SLICE = 0.002
 _PAUSE = 0.0005
+_RELEASED = 1000
 _HEAP_TYPE = 1 << 9
 _BASES = (dict, list, set, deque, bytearray, frozenset, tuple)
 _type_dict = type.__dict__["__dict__"].__get__
@@ -52,6 +53,13 @@ class Slices:
         if time.perf_counter() - self._began >= _SLICE:
             time.sleep(_PAUSE)
             self._began = time.perf_counter()
+
+
+def release(values: list[Any], slices: Slices) -> None:
+    """Empty a long list: in one piece that would take as long as a slice may, and each may be the last reference."""
+    while values:
+        del values[-_RELEASED:]
+        slices.pause()
 
 
 def exact(value: Any) -> type:

@@ -7,13 +7,14 @@ import gc
 import sys
 import threading
 import types
+from array import array
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from beamlens.probes.frames import is_library_file, is_own_module, is_standard_file
-from beamlens.probes.heap.holders import Holder, Node, holder_of, module_file
+from beamlens.probes.heap.holders import Holder, Node, Trail, holder_of, module_file
 from beamlens.probes.heap.paths import PARTS, Path, path_of
 from beamlens.probes.heap.reading import (
     LRU_CACHE,
@@ -26,6 +27,7 @@ from beamlens.probes.heap.reading import (
     is_class,
     module_of,
     newest,
+    release,
     shallow_size,
     size_of,
     slots,
@@ -34,6 +36,7 @@ from beamlens.probes.heap.reading import (
 _MOST_OBJECTS = 200_000
 _MOST_DEPTH = 10
 _MOST_CACHED = 20_000
+_SHARDS = 64  # a set of 200 000 ids grows and is freed in pieces that are too long
 
 _LEAVES = frozenset((str, bytes, int, float, complex, bool, type(None), type(...), range, slice, types.CodeType))
 _SKIPPED = (
@@ -75,11 +78,12 @@ class Walk:
     """One walk over what is reachable.
 
     It touches no attribute of foreign objects, runs no code of theirs, gives other threads a turn every two
-    milliseconds, and is bounded in objects. It holds references to containers and caches, for as long as it is held
-    itself; let go of it soon.
+    milliseconds, and is bounded in objects. It holds references to containers and caches until `release`: let go of
+    it soon.
 
     Attributes:
-        containers: What has a size, each with its node.
+        containers: What has a size.
+        nodes: The node of each of the containers.
         caches: ``functools`` caches, each with its node.
         types: By id of the type, how many objects of it are likely to be reachable: of large containers only some
             items are visited, and these count for the others.
@@ -95,7 +99,8 @@ class Walk:
             items: Also visit what is in containers, the newest 300 items of each.
             running: Also start at the variables of running functions.
         """
-        self.containers: list[tuple[Any, int]] = []
+        self.containers: list[Any] = []
+        self.nodes = array("i")
         self.caches: list[tuple[Any, int]] = []
         self.types: dict[int, TypeCount] = {}
         self.complete = True
@@ -103,41 +108,63 @@ class Walk:
         self._most = most
         self._items = items
         self._from_running = running
-        self._nodes: list[Node] = []
-        self._seen: set[int] = set()
-        self._queue: deque[tuple[Any, int, int, float]] = deque()
+        # Nothing here allocates an object that the collector tracks for each object that is visited: a walk over a
+        # large heap would otherwise bring about full collections, which are the stalls that slices are to avoid.
+        self._trail = Trail()
+        self._depths = array("b")
+        self._weights = array("d")
+        self._seen = tuple(set[int]() for _ in range(_SHARDS))
+        self._queue: deque[Any] = deque()
         self._slices = Slices()
         self._run()
 
     def _run(self) -> None:
         for value, node in self._roots():
-            self._push(value, node, 0, 1.0)
-        while self._queue:
-            if len(self._seen) >= self._most:
+            if len(self._trail) >= self._most:
                 self.complete = False
                 break
-            value, index, depth, weight = self._queue.popleft()
+            self._push(value, node, 0, 1.0)
+        index = 0
+        while self._queue:
+            if len(self._trail) >= self._most:
+                self.complete = False
+                break
+            value = self._queue.popleft()
             self._slices.pause()
             if exact(value) in SIZED:
-                self.containers.append((value, index))
+                self.containers.append(value)
+                self.nodes.append(index)
+            depth = self._depths[index]
             if depth < _MOST_DEPTH:
-                self._expand(value, index, depth + 1, weight)
-        self.visited = len(self._seen)
+                self._expand(value, index, depth + 1, self._weights[index])
+            index += 1  # the queue is in the order of the nodes
+        self.visited = len(self._trail)
         while self._queue:  # the last reference to some of them may be here
             self._queue.popleft()
             self._slices.pause()
-        self._seen.clear()
+        for shard in self._seen:
+            shard.clear()
+            self._slices.pause()
+
+    def release(self) -> None:
+        """Let go of everything that was found, in slices; what is done with a walk calls it."""
+        release(self.containers, self._slices)
+        release(self.caches, self._slices)
+        self._trail.release(self._slices)
 
     def _push(self, value: Any, node: Node, depth: int, weight: float) -> None:
         kind = type(value)
         if exact(value) in _LEAVES or issubclass(kind, _SKIPPED):
             return
-        if id(value) in self._seen or _is_ours(kind, value):
+        seen = self._seen[(id(value) >> 5) % _SHARDS]
+        if id(value) in seen or _is_ours(kind, value):
             return
-        self._seen.add(id(value))
-        self._nodes.append(node)
+        seen.add(id(value))
+        self._trail.add(node)
+        self._depths.append(depth)
+        self._weights.append(weight)
         self._count(value, kind, weight)
-        self._queue.append((value, len(self._nodes) - 1, depth, weight))
+        self._queue.append(value)
 
     def _count(self, value: Any, kind: type, weight: float) -> None:
         count = self.types.get(id(kind))
@@ -259,7 +286,7 @@ class Walk:
         labels: list[str] = []
         fallback: Holder | None = None
         while index >= 0:
-            node = self._nodes[index]
+            node = self._trail[index]
             labels.append(node.label)
             found = holder_of(node, labels)
             if found is not None and not (found.kind == "local" and fallback is not None):
@@ -271,7 +298,7 @@ class Walk:
 
     def path(self, index: int) -> Path | None:
         """How to find the object of a node again later; ``None`` when it has no name that can be followed."""
-        return path_of(self._nodes, index)
+        return path_of(self._trail, index)
 
 
 def _locals_of(frame: types.FrameType, parent: int) -> Iterator[tuple[Any, Node]]:

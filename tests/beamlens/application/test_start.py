@@ -73,7 +73,7 @@ def test_only_the_stores_of_configured_domains_are_started():
 @pytest.mark.parametrize(
     ("arguments", "field", "words"),
     [
-        ({"watchers": ["nope"]}, "watchers[0]", "the domains are: exception, logger, runtime"),
+        ({"watchers": ["nope"]}, "watchers[0]", "the domains are: ets, exception, gc, logger, runtime"),
         ({"watchers": "runtime"}, "watchers", 'must be a list, as in watchers=["runtime"]'),
         ({"watchers": ["runtime", "runtime"]}, "watchers[1]", "the name 'runtime' is used twice"),
         ({"watchers": [5]}, "watchers[0]", "not int"),
