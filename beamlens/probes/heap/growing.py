@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from beamlens.probes.heap.holders import Holder
-from beamlens.probes.heap.reading import SIZED, Slices, newest, newest_keys
+from beamlens.probes.heap.reading import Slices, name_of, newest, newest_keys, size_of
 from beamlens.probes.heap.sizes import deep_size
 from beamlens.probes.heap.walk import Walk
 from beamlens_actors import AbortSignal, clock
@@ -70,7 +70,7 @@ def find_growing(seconds: float = 2.0, abort: AbortSignal | None = None) -> tupl
     groups: dict[Holder, _Group] = {}
     for container, index, before, between in zip(walk.containers, walk.nodes, first, middle, strict=True):
         slices.pause()
-        after = SIZED[type(container)](container)
+        after = size_of(container) or 0
         if after > before and (holder := walk.holder(index)) is not None:
             group = groups.setdefault(dataclasses.replace(holder, path=""), _Group(holder))
             group.add(container, before, between, after)
@@ -83,7 +83,7 @@ def find_growing(seconds: float = 2.0, abort: AbortSignal | None = None) -> tupl
 def _read(walk: Walk) -> list[int]:
     slices, found = Slices(), []
     for container in walk.containers:
-        found.append(SIZED[type(container)](container))
+        found.append(size_of(container) or 0)
         slices.pause()
     return found
 
@@ -119,10 +119,16 @@ class _Group:
                 size += deep_size(item, seen)
                 slices.pause()
         container = self._grown[0][1]
-        slot = 1.0 if type(container) is bytearray else 100.0 if issubclass(type(container), (dict, set)) else 8.0
+        slot = (
+            1.0
+            if issubclass(type(container), bytearray)
+            else 100.0
+            if issubclass(type(container), (dict, set))
+            else 8.0
+        )
         return Growing(
             holder=self._holder,
-            type_name=type(container).__name__,
+            type_name=name_of(type(container)),
             containers=len(self._grown),
             first=self._counts[0],
             last=self._counts[2],
@@ -134,7 +140,7 @@ class _Group:
 
 def _sample(container: Any, grown: int) -> tuple[list[Any], list[Any]]:
     """Some of the newest values of a container, and their keys."""
-    if type(container) is bytearray:
+    if issubclass(type(container), bytearray):
         return [], []
     values = newest(container, max(1, min(20, grown)))
     return values, newest_keys(container, len(values))

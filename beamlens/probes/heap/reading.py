@@ -33,6 +33,7 @@ _SLICE = 0.002
 _PAUSE = 0.0005
 _RELEASED = 1000
 _HEAP_TYPE = 1 << 9
+_MUTABLE = (dict, list, set, deque, bytearray)
 _BASES = (dict, list, set, deque, bytearray, frozenset, tuple)
 _type_dict = type.__dict__["__dict__"].__get__
 _type_mro = type.__dict__["__mro__"].__get__
@@ -129,6 +130,11 @@ def slots(value: Any) -> Iterator[tuple[str, Any]]:
                     yield name, descriptor.__get__(value)
                 except AttributeError:  # not set
                     continue
+
+
+def is_container(value: Any) -> bool:
+    """Whether it may grow: a built-in container, or an instance of a subclass of one."""
+    return exact(value) in SIZED or issubclass(type(value), _MUTABLE)
 
 
 def size_of(value: Any) -> int | None:

@@ -19,12 +19,12 @@ from beamlens.probes.heap.paths import PARTS, Path, path_of
 from beamlens.probes.heap.reading import (
     LRU_CACHE,
     MOST_ITEMS,
-    SIZED,
     Slices,
     attributes,
     class_dict,
     exact,
     is_class,
+    is_container,
     module_of,
     newest,
     release,
@@ -131,7 +131,7 @@ class Walk:
                 break
             value = self._queue.popleft()
             self._slices.pause()
-            if exact(value) in SIZED:
+            if is_container(value):
                 self.containers.append(value)
                 self.nodes.append(index)
             depth = self._depths[index]
