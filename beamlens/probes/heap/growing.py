@@ -128,7 +128,7 @@ class _Group:
         )
         return Growing(
             holder=self._holder,
-            type_name=name_of(type(container)),
+            type_name=name_of(kind),
             containers=len(self._grown),
             first=self._counts[0],
             last=self._counts[2],
