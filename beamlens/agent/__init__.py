@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         TurnEnd,
         TurnStart,
     )
+    from beamlens.agent.gathering import Batch
     from beamlens.agent.limits import Limits, RunOutcome
     from beamlens.agent.loop import AgentLoop
     from beamlens.agent.model import Model
@@ -38,6 +39,11 @@ if TYPE_CHECKING:
     from beamlens.agent.ref import AgentRef, AlreadyRunning, CannotContinue
     from beamlens.agent.registry import AgentKey, AgentRegistry
     from beamlens.agent.services import Services
+    from beamlens.agent.session import Session, SessionRef
+    from beamlens.agent.session_lives import SessionRunning
+    from beamlens.agent.session_registry import SessionRegistry
+    from beamlens.agent.session_state import HealthSummary, SessionHealth, SessionState, SessionStats
+    from beamlens.agent.session_supervisor import SessionSupervisor
     from beamlens.agent.stateless import run_agent
     from beamlens.agent.subagent_coordinator import SubagentCoordinator
     from beamlens.agent.subagents import SubagentSpec, SubagentSupervisor
@@ -45,6 +51,7 @@ if TYPE_CHECKING:
     from beamlens.agent.tool import Tool, ToolError, ToolResult
     from beamlens.agent.transcript import InvalidTranscript
     from beamlens.agent.trust import TrustMetadata
+    from beamlens.llm.deltas import Delta
     from beamlens.llm.dispatcher import Dispatcher
     from beamlens.llm.fence import fence
     from beamlens.llm.turns import DispatchLimits
@@ -62,6 +69,7 @@ _HOMES = {
         "AgentCancelled AgentEnd AgentError AgentEvent AgentStart MessageEnd MessageStart MessageUpdate "
         "ToolExecutionEnd ToolExecutionStart ToolExecutionUpdate TurnEnd TurnStart"
     ),
+    "beamlens.agent.gathering": "Batch",
     "beamlens.agent.limits": "Limits RunOutcome",
     "beamlens.agent.loop": "AgentLoop",
     "beamlens.agent.model": "Model",
@@ -69,6 +77,11 @@ _HOMES = {
     "beamlens.agent.ref": "AgentRef AlreadyRunning CannotContinue",
     "beamlens.agent.registry": "AgentKey AgentRegistry",
     "beamlens.agent.services": "Services",
+    "beamlens.agent.session": "Session SessionRef",
+    "beamlens.agent.session_registry": "SessionRegistry",
+    "beamlens.agent.session_state": "HealthSummary SessionHealth SessionState SessionStats",
+    "beamlens.agent.session_lives": "SessionRunning",
+    "beamlens.agent.session_supervisor": "SessionSupervisor",
     "beamlens.agent.stateless": "run_agent",
     "beamlens.agent.subagent_coordinator": "SubagentCoordinator",
     "beamlens.agent.subagents": "SubagentSpec SubagentSupervisor",
@@ -76,6 +89,7 @@ _HOMES = {
     "beamlens.agent.tool": "Tool ToolError ToolResult",
     "beamlens.agent.transcript": "InvalidTranscript",
     "beamlens.agent.trust": "TrustMetadata",
+    "beamlens.llm.deltas": "Delta",
     "beamlens.llm.dispatcher": "Dispatcher",
     "beamlens.llm.fence": "fence",
     "beamlens.llm.turns": "DispatchLimits",
@@ -108,11 +122,14 @@ __all__ = [
     "AgentStart",
     "AgentState",
     "AlreadyRunning",
+    "Batch",
     "Budget",
     "CannotContinue",
     "CompactionPolicy",
+    "Delta",
     "DispatchLimits",
     "Dispatcher",
+    "HealthSummary",
     "InvalidTranscript",
     "Ledger",
     "Limits",
@@ -123,7 +140,15 @@ __all__ = [
     "PromptLog",
     "RunOutcome",
     "Services",
+    "Session",
     "SessionEvent",
+    "SessionHealth",
+    "SessionRef",
+    "SessionRegistry",
+    "SessionRunning",
+    "SessionState",
+    "SessionStats",
+    "SessionSupervisor",
     "SubagentCoordinator",
     "SubagentResult",
     "SubagentSpec",

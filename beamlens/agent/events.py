@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from beamlens.agent.limits import RunOutcome
+    from beamlens.agent.speech import SoFar
     from beamlens.agent.tool import ToolResult
     from beamlens.agent.trust import Trust
     from beamlens.llm.client import Message
-    from beamlens_actors import EventStream
+    from beamlens.llm.deltas import Delta
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +48,47 @@ class TurnStart(AgentEvent):
 
 @dataclass(frozen=True, slots=True)
 class MessageStart(AgentEvent):
-    """A message begins: the user's, the model's, or the results of a turn's tools."""
+    """A message begins: the user's, the model's, or the results of a turn's tools.
+
+    Attributes:
+        role: ``user`` or ``assistant``.
+        again: Whether it takes the place of an answer that has begun and broke off: the model was asked again, and
+            what was heard before is void. Only then no end comes before.
+    """
 
     type: ClassVar[str] = "message_start"
     role: str
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class MessageUpdate(AgentEvent):
-    """The model said more; only from clients that tell as they go."""
+    """The model said more; only from clients that tell as they go.
+
+    Attributes:
+        delta: What is new: words, thoughts, or a part of a tool call.
+        so_far: The answer up to here.
+    """
 
     type: ClassVar[str] = "message_update"
     lossy: ClassVar[bool] = True
-    text: str
+    delta: Delta
+    so_far: SoFar = field(compare=False, repr=False)
+
+    @property
+    def text(self) -> str:
+        """What is new of its words; empty where thoughts or a tool call go on."""
+        return self.delta.text if self.delta.kind == "text" else ""
+
+    @property
+    def partial(self) -> Message:
+        """The message up to here; the arguments of its tool calls are the JSON text that there is of them."""
+        return self.so_far.message()
+
+    @property
+    def thoughts(self) -> str:
+        """What the model thought up to here, from those that tell. It is in no message."""
+        return self.so_far.thoughts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,19 +166,3 @@ class AgentEnd(AgentEvent):
 
 
 Listener = Callable[[AgentEvent], object]
-
-
-def into(stream: EventStream) -> Listener:
-    """A listener that pushes into `stream` and never blocks.
-
-    Partial events take at most half of its room, so that nobody's chatter displaces a message's end.
-    """
-
-    def listen(event: AgentEvent) -> None:
-        if event.lossy:
-            stats = stream.stats()
-            if stats.size * 2 >= stats.capacity:
-                return
-        stream.push(event)
-
-    return listen

@@ -11,6 +11,7 @@ from beamlens.agent import events
 from beamlens.agent.budget import Budget, Ledger
 from beamlens.agent.compactor import Compactor
 from beamlens.agent.execution import ToolExecution
+from beamlens.agent.into import Into
 from beamlens.agent.limits import Limits, RunOutcome
 from beamlens.agent.model import Model
 from beamlens.agent.phases import Phase
@@ -24,10 +25,14 @@ from beamlens_actors import Aborted, AbortSignal, clock
 
 if TYPE_CHECKING:
     from beamlens.agent.events import Listener
+    from beamlens.agent.investigations import KeepsInvestigations
     from beamlens.agent.services import Services
     from beamlens.agent.tool import Tool, ToolResult
-    from beamlens.llm.client import LLMClient
-    from beamlens_actors import EventStream
+    from beamlens.llm.client import LLMClient, ToolCall
+    from beamlens_actors import EventStream, StreamStats
+
+URGED = "Go on with a tool call."
+"""How the model is told so, where words end no run."""
 
 Pull = Callable[[], Iterable[Message]]
 
@@ -61,6 +66,8 @@ class AgentLoop:
         follow_ups: Pull = nothing,
         ledger: Ledger | None = None,
         run_id: str | None = None,
+        updates: Callable[[], bool] = lambda: True,
+        queue: Callable[[], StreamStats | None] = lambda: None,
     ) -> None:
         """Prepare a run.
 
@@ -83,6 +90,9 @@ class AgentLoop:
             follow_ups: Pulled when the run would end with an answer: what is to be done next.
             ledger: What the agent may spend, over all its runs; by default one for ``limits.calls_per_hour``.
             run_id: The run's id; by default a new one.
+            updates: Whether somebody wants the model's answer in pieces; asked before each call. Where nobody listens,
+                it is not.
+            queue: How full the queue behind `listener` is, if there is one; by default that of `stream`.
         """
         self._services = services
         self._kind = kind
@@ -95,24 +105,29 @@ class AgentLoop:
         self._facts = facts
         self._on_iteration = on_iteration
         self._until = until
-        self._stream = stream
-        self._listener = _both(events.into(stream) if stream is not None else None, listener)
+        into = None if stream is None else Into(stream)
+        self._queue = queue if into is None else into.stats
+        heard = _both(into, listener)
+        # Whoever keeps the run wants no pieces.
+        self._updates = updates if heard is not None else lambda: False
+        self._listener = heard
         self._steering = steering
         self._follow_ups = follow_ups
         self.run_id = run_id or secrets.token_hex(8)
         if ledger is None and self._limits.calls_per_hour is not None:
             ledger = Ledger(Budget(calls_per_hour=self._limits.calls_per_hour))
-        heard = self._listener is not None
-        self._model = Model(
-            services, kind, agent, client,
-            ledger=ledger, fallback=fallback, on_text=self._heard if heard else None,
-        )  # fmt: skip
+        self._model = Model(services, kind, agent, client, ledger=ledger, fallback=fallback)
+        if services.investigations is not None and kind != "agent":
+            self._listener = _both(heard, self._kept_by(services.investigations))
         self._report: Reporter
         self._talk = Transcript()
         self._tally = Tally()
         self._compactor = Compactor(services, agent, self._model, self._tally)
         self._ending: Any = None
         self._text = ""
+
+    def _kept_by(self, investigations: KeepsInvestigations) -> Listener:
+        return investigations.listener(self._agent, self._system, self._specs, self._model.name, self._limits)
 
     @property
     def model(self) -> str:
@@ -139,8 +154,12 @@ class AgentLoop:
         abort = self._abort.child()
         limit = self._limits.deadline
         timer = None if limit is None else clock.call_later(limit, lambda: abort.abort("deadline"))
+        # Somebody listens for the whole run: else each who listens for a moment is tied to all parents, and untied.
+        forget = abort.on_abort(nothing)
         prompts = _prompts(opening)
-        self._report = Reporter(self._services, self._agent, self.run_id, run.trace_id, self._listener)
+        self._report = Reporter(
+            self._services, self._agent, self.run_id, run.trace_id, self._listener, queue=self._queue
+        )  # fmt: skip
         try:
             self._begin(prompts, history)
             outcome = self._outcome(*self._turns(run.trace_id, abort))
@@ -149,6 +168,7 @@ class AgentLoop:
             self._report.run_ended(outcome, abort.reason)
             return outcome
         finally:
+            forget()
             if timer is not None:
                 timer.cancel()
             run.close()
@@ -213,7 +233,7 @@ class AgentLoop:
         completion = self._normalized(completion)
         results = self._execute(completion, execution, iteration)
         self._tally.turn(used_tools=bool(results), fruitful=any(not result.is_error for result in results))
-        self._report.turn_ended(iteration, results, self._stream)
+        self._report.turn_ended(iteration, results)
         for call, result in zip(completion.tool_calls, results, strict=True):
             if not result.is_error and self._tools[call.name].ends_run:
                 self._ending = result.details
@@ -237,34 +257,40 @@ class AgentLoop:
             agent=self._agent,
             trace_id=trace_id,
         )
-        self._report.listen_to_answer()
+        wanted = self._listener is not None and self._updates()
         try:
-            completion = self._model.complete(request, self._tally.iterations, abort)
+            completion = self._model.complete(
+                request, self._tally.iterations, abort, self._report.listen if wanted else None
+            )
         except BaseException as error:
             self._report.answer_ended(None, str(error) or type(error).__name__)
-            self._report.turn_ended(self._tally.iterations, (), self._stream)
+            self._report.turn_ended(self._tally.iterations, ())
             raise
         self._tally.answered(completion, self._model.name)
         return completion
 
-    def _heard(self, text: str) -> None:
-        self._report.answer_update(text)
-
     def _normalized(self, completion: Completion) -> Completion:
         completion = self._talk.normalized(completion)
-        calls = []
-        for call in completion.tool_calls:
-            name = " ".join(str(call.name).split())
-            if name != call.name and name in self._tools:
-                self._report.name_normalized(str(call.name), name)
-            calls.append(call if name == call.name else dataclasses.replace(call, name=name))
-        completion = dataclasses.replace(completion, tool_calls=tuple(calls))
+        calls = tuple(self._named(call) for call in completion.tool_calls)
+        if calls != completion.tool_calls:
+            completion = dataclasses.replace(completion, tool_calls=calls)
         message = said(completion)
         self._report.answer_ended(message)
         if message is not None:
             self._talk.add(message)
         self._compactor.answered(completion, self._talk)
         return completion
+
+    def _named(self, call: ToolCall) -> ToolCall:
+        """The call with its tool's name, which models write with other white space."""
+        if isinstance(call.name, str) and call.name in self._tools:
+            return call
+        name = " ".join(str(call.name).split())
+        if name == call.name:
+            return call
+        if name in self._tools:
+            self._report.name_normalized(str(call.name), name)
+        return dataclasses.replace(call, name=name)
 
     def _execute(self, completion: Completion, execution: ToolExecution, iteration: int) -> list[ToolResult]:
         if not completion.tool_calls:
@@ -287,7 +313,7 @@ class AgentLoop:
                 self._tally.next_task()
             return None if more else ("answered", "")
         if self._tally.fruitless < self._limits.max_fruitless:
-            self._add(Message.user(f"Go on with a tool call. The tools are: {', '.join(self._tools)}."))
+            self._add(Message.user(f"{URGED} The tools are: {', '.join(self._tools)}."))
         return None
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from beamlens.agent.supervised import Supervised
-from beamlens.agent.tool_call import extra_parameters
+from beamlens.agent.transcript import same_start
 from beamlens.errors import BudgetExceeded, LLMError
 from beamlens.llm.client import Completion, LLMClient, Message, Request, Text, ToolCall, ToolOutput
+from beamlens.llm.deltas import OnDelta
+from beamlens.llm.deltas import complete as answered_by
 from beamlens.llm.fence import fence
 from beamlens.llm.pricing import cost
 from beamlens_actors import AbortSignal, ActorError, clock
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from beamlens.agent.services import Services
 
 Block = Text | ToolCall | ToolOutput
+Listen = Callable[[], OnDelta]
 
 ATTEMPTS = 3
 FIRST_DELAY = 1.0
@@ -43,7 +46,6 @@ class Model:
         *,
         ledger: Ledger | None = None,
         fallback: bool = True,
-        on_text: Callable[[str], object] | None = None,
     ) -> None:
         """Prepare.
 
@@ -54,7 +56,6 @@ class Model:
             client: Who answers; by default the instance's primary client.
             ledger: What this agent may spend, besides the instance's budget. Spent, it ends the run.
             fallback: Whether the offline analyst takes over; otherwise failures are the caller's.
-            on_text: Is given the pieces of an answer as they come, from a client that takes ``on_text=``.
         """
         self._services = services
         self._kind = kind
@@ -62,7 +63,6 @@ class Model:
         self._client = client or services.client
         self._ledger = ledger
         self._fallback = fallback
-        self._on_text = on_text
         self._outgoing = Outgoing(services.redactor.text)
 
     @property
@@ -70,8 +70,16 @@ class Model:
         """The model that answers now; ``"offline"`` for the offline analyst."""
         return self._client.model
 
-    def complete(self, request: Request, iteration: int, abort: AbortSignal) -> Completion:
+    def complete(
+        self, request: Request, iteration: int, abort: AbortSignal, listen: Listen | None = None
+    ) -> Completion:
         """Answer a request.
+
+        Args:
+            request: What is asked.
+            iteration: The turn's number, for its events.
+            abort: Ends the call.
+            listen: Is called before each attempt, and gives what takes the pieces of that answer.
 
         Raises:
             Aborted: The signal fired first.
@@ -80,7 +88,7 @@ class Model:
         """
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return self._call(request, iteration, abort)
+                return self._call(request, iteration, abort, listen)
             except BudgetExceeded as spent:
                 if not self._fallback or spent.limit in (self._ledger.limits if self._ledger else ()):
                     raise
@@ -101,9 +109,9 @@ class Model:
                 abort.wait(FIRST_DELAY * 2 ** (attempt - 1))
                 abort.raise_if_aborted()
         self._client = self._services.offline
-        return self._call(request, iteration, abort)
+        return self._call(request, iteration, abort, listen)
 
-    def _call(self, request: Request, iteration: int, abort: AbortSignal) -> Completion:
+    def _call(self, request: Request, iteration: int, abort: AbortSignal, listen: Listen | None) -> Completion:
         bus, client = self._services.bus, self._client
         if client is not self._services.offline:
             request = self._outgoing.request(request)
@@ -113,7 +121,7 @@ class Model:
         bus.emit("llm.start", self._agent, context_size=len(request.messages), **about)
         began = clock.monotonic()
         try:
-            completion = self._answer(client, request, abort)
+            completion = self._answer(client, request, abort, listen)
         except BaseException as error:
             _settle_failed(leases, error)
             if not isinstance(error, LLMError):
@@ -157,14 +165,12 @@ class Model:
                 raise
         return leases
 
-    def _answer(self, client: LLMClient, request: Request, abort: AbortSignal) -> Completion:
-        extra: dict[str, Any] = {}
-        if self._on_text is not None and "on_text" in extra_parameters(type(client).complete):
-            extra["on_text"] = self._on_text
+    def _answer(self, client: LLMClient, request: Request, abort: AbortSignal, listen: Listen | None) -> Completion:
+        on_delta = None if listen is None else listen()
         try:
             call = Supervised(
                 self._services.loop_tasks(),
-                lambda: client.complete(request, abort=abort, **extra),
+                lambda: answered_by(client, request, abort=abort, on_delta=on_delta),
                 f"{self._agent}:llm",
             )
             return call.result(request.timeout + _GRACE, abort)
@@ -201,19 +207,23 @@ class Outgoing:
 
     def __init__(self, redact: Callable[[str], str]) -> None:
         self._redact = redact
-        # By identity, with the message itself so that it lives: a message never changes.
-        self._done: dict[int, tuple[Message, Message]] = {}
+        self._system = ("", "")
+        # Those of the last request, and as what they were sent: a message never changes, and keeps its place.
+        self._given: tuple[Message, ...] = ()
+        self._sent: list[Message] = []
 
     def request(self, request: Request) -> Request:
         """The request to send."""
-        done = {id(message): self._done.get(id(message)) or self._message(message) for message in request.messages}
-        self._done = done
-        messages = tuple(done[id(message)][1] for message in request.messages)
-        return dataclasses.replace(request, system=self._redact(request.system), messages=messages, facts={})
+        if request.system != self._system[0]:
+            self._system = (request.system, self._redact(request.system))
+        same = same_start(self._given, request.messages)
+        self._given = request.messages
+        self._sent = [*self._sent[:same], *(self._message(message) for message in request.messages[same:])]
+        return dataclasses.replace(request, system=self._system[1], messages=tuple(self._sent), facts={})
 
-    def _message(self, message: Message) -> tuple[Message, Message]:
+    def _message(self, message: Message) -> Message:
         content = tuple(_joined(_sent(block, self._redact) for block in message.content))
-        return message, dataclasses.replace(message, content=content)
+        return message if content == message.content else dataclasses.replace(message, content=content)
 
 
 def _sent(block: Block, redact: Callable[[str], str]) -> Block:

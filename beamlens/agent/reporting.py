@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from beamlens.agent import events
 from beamlens.agent.execution import ToolEvents
 from beamlens.agent.phases import Phases
-from beamlens.llm.client import Message, Text
+from beamlens.agent.speech import SoFar, Speech
 from beamlens_actors import clock
 
 if TYPE_CHECKING:
@@ -18,21 +18,32 @@ if TYPE_CHECKING:
     from beamlens.agent.services import Services
     from beamlens.agent.tool import ToolResult
     from beamlens.agent.trust import Trust
-    from beamlens.llm.client import ToolCall
-    from beamlens_actors import EventStream
+    from beamlens.llm.client import Message, ToolCall
+    from beamlens.llm.deltas import Delta, OnDelta
+    from beamlens_actors import StreamStats
 
 
 class Reporter(ToolEvents):
     """One run's events; where nobody listens, none is made."""
 
-    def __init__(self, services: Services, agent: str, run_id: str, trace_id: str, listener: Listener | None) -> None:
+    def __init__(
+        self,
+        services: Services,
+        agent: str,
+        run_id: str,
+        trace_id: str,
+        listener: Listener | None,
+        *,
+        queue: Callable[[], StreamStats | None] = lambda: None,
+    ) -> None:
         self._bus = services.bus
         self._agent = agent
         self._run_id = run_id
         self._trace_id = trace_id
         self._listener = listener
-        self._speaking = False
-        self._spoken: list[str] = []
+        self._queue = queue
+        self._speech: Speech | None = None  # of the answer that is waited for
+        self._heard: SoFar | None = None  # of a message that was begun and has not ended
         self._gate = threading.Lock()
         self._began = clock.monotonic()
         self.phases = Phases(self._phase_changed)
@@ -67,11 +78,11 @@ class Reporter(ToolEvents):
         )
         self.tell(events.AgentEnd, outcome)
 
-    def turn_ended(self, iteration: int, results: Sequence[ToolResult], stream: EventStream | None) -> None:
+    def turn_ended(self, iteration: int, results: Sequence[ToolResult]) -> None:
         """A turn is over."""
         self.tell(events.TurnEnd, iteration, tuple(results))
-        if stream is not None:
-            stats = stream.stats()
+        stats = self._queue()
+        if stats is not None:
             numbers = {"depth": stats.size, "max_queue": stats.capacity, "dropped": stats.dropped}
             self._bus.emit("agent_core.event_stream.queue_depth", self._agent, numbers, run_id=self._run_id)
 
@@ -91,31 +102,36 @@ class Reporter(ToolEvents):
         self.tell(events.MessageStart, message.role)
         self.tell(events.MessageEnd, message)
 
-    def listen_to_answer(self) -> None:
-        """A model is about to be asked."""
-        with self._gate:
-            self._speaking, self._spoken = True, []
+    def listen(self) -> OnDelta:
+        """A model is about to be asked; what takes the pieces of its answer, on the client's thread.
 
-    def answer_update(self, text: str) -> None:
-        """A piece of the answer, on the client's thread. One that comes after its end is dropped."""
+        From now on those of an answer before are dropped: it broke off, or was given up.
+        """
+        speech = Speech()
         with self._gate:
-            if not self._speaking:
+            self._speech = speech
+        return lambda delta: self._hear(speech, delta)
+
+    def _hear(self, speech: Speech, delta: Delta) -> None:
+        with self._gate:
+            if self._speech is not speech:
                 return
-            if not self._spoken:
-                self.tell(events.MessageStart, "assistant")
-            self._spoken.append(text)
-            self.tell(events.MessageUpdate, text)
+            if not speech.deltas:
+                self.tell(events.MessageStart, "assistant", self._heard is not None)
+            self._heard = speech.add(delta)
+            self.tell(events.MessageUpdate, delta, self._heard)
 
     def answer_ended(self, message: Message | None, error: str = "") -> None:
         """The answer is complete, or will not be: then what was heard of it is its end."""
         with self._gate:
-            spoken, self._spoken, self._speaking = self._spoken, [], False
-        if message is None and not spoken:
-            return
-        if not spoken:
-            self.tell(events.MessageStart, "assistant")
-        whole = message if message is not None else Message("assistant", (Text("".join(spoken)),))
-        self.tell(events.MessageEnd, whole, error)
+            speech, self._speech = self._speech, None
+            heard, self._heard = self._heard, None
+        if message is not None and (speech is None or not speech.deltas):
+            self.tell(events.MessageStart, "assistant", heard is not None)
+        if message is not None:
+            self.tell(events.MessageEnd, message, error)
+        elif heard is not None:
+            self.tell(events.MessageEnd, heard.broken_off(), error)
 
     # -- tools -----------------------------------------------------------------------------------------------
 

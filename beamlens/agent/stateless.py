@@ -32,6 +32,7 @@ def run_agent(
     abort: AbortSignal | None = None,
     owner: ActorRef[Any] | None = None,
     capacity: int = 10_000,
+    updates: bool = True,
     core: AgentCore | None = None,
 ) -> EventStream:
     """Run an agent once; returns at once.
@@ -48,7 +49,8 @@ def run_agent(
         history: The conversation before.
         abort: Stops the run too.
         owner: An actor whose end stops it.
-        capacity: Most events that wait to be read.
+        capacity: Most events that wait to be read; the model's pieces and partial results fill at most half.
+        updates: Whether the stream has the model's answers in pieces; then a client that can is asked for a stream.
         core: What it runs on; by default one that all agents of the process share.
 
     Raises:
@@ -71,6 +73,7 @@ def run_agent(
         until="answer",
         fallback=False,
         stream=stream,
+        updates=lambda: updates,
     )
 
     def run() -> None:

@@ -9,6 +9,7 @@ import click
 
 from beamlens.cli.demo import demo
 from beamlens.cli.program import Interrupted
+from beamlens.cli.replay import replay
 from beamlens.cli.run import run
 from beamlens.cli.version import version
 
@@ -32,6 +33,7 @@ def main() -> None:
 
 
 main.add_command(demo)
+main.add_command(replay)
 main.add_command(run)
 main.add_command(version)
 

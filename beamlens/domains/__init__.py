@@ -9,25 +9,35 @@ from typing import TYPE_CHECKING, Any
 from beamlens.domains.domain import Domain, callback
 
 if TYPE_CHECKING:
+    from beamlens.domains.database import DatabaseDomain
     from beamlens.domains.ets import EtsDomain
     from beamlens.domains.exception import ExceptionDomain
     from beamlens.domains.gc import GcDomain
     from beamlens.domains.logger import LoggerDomain
+    from beamlens.domains.requests import RequestsDomain
     from beamlens.domains.runtime import RuntimeDomain
 
 _BUILT_IN = {
+    "database": "DatabaseDomain",
     "ets": "EtsDomain",
     "exception": "ExceptionDomain",
     "gc": "GcDomain",
     "logger": "LoggerDomain",
+    "requests": "RequestsDomain",
     "runtime": "RuntimeDomain",
 }
 _MODULES = {cls: f"beamlens.domains.{name}" for name, cls in _BUILT_IN.items()}
+_REQUIRED = {"database": "engine"}
 
 
 def built_in_names() -> tuple[str, ...]:
     """Names of the built-in domains."""
     return tuple(sorted(_BUILT_IN))
+
+
+def required_argument(name: str) -> str | None:
+    """The argument without which a built-in domain cannot be made; ``None`` for most."""
+    return _REQUIRED.get(name)
 
 
 class _Classes(Mapping[str, type[Domain]]):
@@ -61,13 +71,16 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "BUILT_IN",
+    "DatabaseDomain",
     "Domain",
     "EtsDomain",
     "ExceptionDomain",
     "GcDomain",
     "LoggerDomain",
+    "RequestsDomain",
     "RuntimeDomain",
     "built_in",
     "built_in_names",
     "callback",
+    "required_argument",
 ]

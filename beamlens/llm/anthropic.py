@@ -6,9 +6,10 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from beamlens.llm import anthropic_stream, failures
 from beamlens.llm import anthropic_wire as wire
-from beamlens.llm import failures
 from beamlens.llm.client import Completion, Request
+from beamlens.llm.deltas import OnDelta
 from beamlens.llm.inflight import follow
 from beamlens.llm.provider import checked_key
 from beamlens.llm.variables import KEY_VARIABLE
@@ -34,18 +35,20 @@ class Sampling:
         self._max_tokens = max_tokens
         self._temperature = temperature
 
-    def ask(self, sdk: Any, request: Request, timeout: float) -> Completion:
-        """Make the call, which is the same on every platform."""
-        # Not every version of the SDK has an argument for it.
-        own = {} if self._temperature is None else {"extra_body": {"temperature": self._temperature}}
-        response = sdk.messages.create(
-            model=self.model,
-            max_tokens=self._max_tokens or request.max_tokens,
-            timeout=timeout,
-            **own,
+    def ask(self, sdk: Any, request: Request, timeout: float, on_delta: OnDelta | None = None) -> Completion:
+        """Make the call, which is the same on every platform; as a stream if its pieces are wanted."""
+        parameters: dict[str, Any] = {
+            "model": self.model,
+            "max_tokens": self._max_tokens or request.max_tokens,
+            "timeout": timeout,
             **wire.parameters(request),
-        )
-        return wire.completion(response)
+        }
+        if self._temperature is not None:  # not every version of the SDK has an argument for it
+            parameters["extra_body"] = {"temperature": self._temperature}
+        if on_delta is None:
+            return wire.completion(sdk.messages.create(**parameters))
+        with sdk.messages.create(**parameters, stream=True) as stream:
+            return anthropic_stream.completion(stream, on_delta)
 
 
 def transport() -> dict[str, Any]:
@@ -109,9 +112,9 @@ class AnthropicAPI:
 
         return anthropic.Anthropic(api_key=self._key(), base_url=self._base_url, **transport())
 
-    def ask(self, sdk: Any, request: Request, timeout: float) -> Completion:
+    def ask(self, sdk: Any, request: Request, timeout: float, on_delta: OnDelta | None = None) -> Completion:
         """Make one call."""
-        return self._sampling.ask(sdk, request, timeout)
+        return self._sampling.ask(sdk, request, timeout, on_delta)
 
     def describe(self, error: Exception, secrets: Sequence[str]) -> failures.Failure:
         """What went wrong."""

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from beamlens.errors import LLMError
 from beamlens.llm.anthropic import Sampling, describe, transport
 from beamlens.llm.client import Completion, Request
+from beamlens.llm.deltas import OnDelta
 from beamlens.llm.failures import Failure, words
 
 _LOGIN_PACKAGES = ("botocore", "boto3", "google")
@@ -62,9 +63,9 @@ class CloudAPI:
 
         return getattr(anthropic, self._client)(**self._given, **transport())
 
-    def ask(self, sdk: Any, request: Request, timeout: float) -> Completion:
+    def ask(self, sdk: Any, request: Request, timeout: float, on_delta: OnDelta | None = None) -> Completion:
         """Make one call."""
-        return replace(self._sampling.ask(sdk, request, timeout), model=self.model)
+        return replace(self._sampling.ask(sdk, request, timeout, on_delta), model=self.model)
 
     def describe(self, error: Exception, secrets: Sequence[str]) -> Failure:
         """What went wrong; first of all, whether it was the login at the cloud."""

@@ -18,6 +18,9 @@ from beamlens.llm.client import (
 )
 
 _EPHEMERAL = {"type": "ephemeral"}
+COUNTS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+"""What is counted of a call, as the API names it."""
+
 _CUT_OFF = frozenset({"max_tokens", "model_context_window_exceeded"})
 
 
@@ -97,6 +100,5 @@ def _call(block: Any) -> ToolCall:
 
 
 def _usage(usage: Any) -> Usage:
-    names = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
-    counts = (getattr(usage, name, None) for name in names)
+    counts = (getattr(usage, name, None) for name in COUNTS)
     return Usage(*(count if isinstance(count, int) else 0 for count in counts))

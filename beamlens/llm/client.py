@@ -167,6 +167,10 @@ class LLMClient(Protocol):
 
         Called on a task thread. Must return or raise soon after ``abort`` fires and within ``request.timeout``.
 
+        A client that can tell its answer as it comes takes ``on_delta: OnDelta | None = None`` as well (see
+        `beamlens.llm.deltas`), which is given only where somebody wants it. Once it told a piece it must not begin
+        another answer: it raises instead, and whoever asked may ask again.
+
         Raises:
             LLMError: The call failed.
             beamlens_actors.Aborted: The signal fired first.

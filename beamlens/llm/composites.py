@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from beamlens.errors import LLMError
 from beamlens.llm.client import Completion, LLMClient, Request
+from beamlens.llm.deltas import OnDelta, Told, complete
 from beamlens_actors import clock
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ class Fallback:
 
     One that failed comes last for a while, so that not every call waits for it first. What is left of the request's
     timeout is the next one's: give members a timeout of their own where a slow one should be left early.
+
+    One that fails after a piece of its answer was told has the last word of that call: nobody else goes on with it. The
+    next call asks another.
     """
 
     def __init__(
@@ -60,19 +64,22 @@ class Fallback:
         """Name of the model that the next call asks first."""
         return self._members[self._order()[0]].model
 
-    def complete(self, request: Request, *, abort: AbortSignal) -> Completion:
+    def complete(self, request: Request, *, abort: AbortSignal, on_delta: OnDelta | None = None) -> Completion:
         """Answer one request; see `LLMClient.complete`."""
         deadline = clock.monotonic() + request.timeout
         order = self._order()
+        told = None if on_delta is None else Told(on_delta)
         for index, name in enumerate(order):
             left = deadline - clock.monotonic()
             try:
-                completion = self._members[name].complete(replace(request, timeout=max(0.001, left)), abort=abort)
+                asked = replace(request, timeout=max(0.001, left))
+                completion = complete(self._members[name], asked, abort=abort, on_delta=told)
             except LLMError as error:
                 if not (error.retryable or error.kind in _OTHERS_MAY):
                     raise
                 self._until[name] = clock.monotonic() + self._pause(error)
-                if index == len(order) - 1 or clock.monotonic() >= deadline:
+                spoken = told is not None and told.any
+                if spoken or index == len(order) - 1 or clock.monotonic() >= deadline:
                     raise
                 self._tell(name, order[index + 1], error)
             else:
@@ -115,7 +122,7 @@ class RoundRobin:
         """Name of the model that was asked last; before the first call, that of the first."""
         return self._members[self._last].model
 
-    def complete(self, request: Request, *, abort: AbortSignal) -> Completion:
+    def complete(self, request: Request, *, abort: AbortSignal, on_delta: OnDelta | None = None) -> Completion:
         """Answer one request; see `LLMClient.complete`."""
         self._last = next(self._turns) % len(self._members)
-        return self._members[self._last].complete(request, abort=abort)
+        return complete(self._members[self._last], request, abort=abort, on_delta=on_delta)

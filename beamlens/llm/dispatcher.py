@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from beamlens.llm.client import Completion, LLMClient, Request
+from beamlens.llm.deltas import OnDelta, complete
 from beamlens.llm.turns import DispatcherState, DispatchLimits, Gate, Report
 from beamlens_actors import clock
 
@@ -74,13 +75,13 @@ class Dispatched:
         """Name of the model."""
         return self.client.model
 
-    def complete(self, request: Request, *, abort: AbortSignal) -> Completion:
+    def complete(self, request: Request, *, abort: AbortSignal, on_delta: OnDelta | None = None) -> Completion:
         """Answer one request; see `LLMClient.complete`."""
         deadline = clock.monotonic() + request.timeout
 
         def call() -> Completion:
             left = max(0.001, deadline - clock.monotonic())
-            return self.client.complete(replace(request, timeout=left), abort=abort)
+            return complete(self.client, replace(request, timeout=left), abort=abort, on_delta=on_delta)
 
         return self.dispatcher.run(call, abort=abort, timeout=request.timeout)
 

@@ -24,6 +24,25 @@ _STATUS_KINDS: Mapping[int, LLMErrorKind] = {
     429: "rate_limit",
     529: "overloaded",
 }
+# What an error that comes in the middle of an answer would have been as a status: it comes with 200.
+_STATUSES: Mapping[str, int] = {
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "invalid_request_error": 400,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "insufficient_quota": 429,
+    "timeout_error": 408,
+    "overloaded_error": 529,
+    # Amazon Bedrock's
+    "validationException": 400,
+    "modelTimeoutException": 408,
+    "throttlingException": 429,
+    "serviceUnavailableException": 503,
+}
 # Sent as 429, yet no waiting helps: the account has no credit.
 _SPENT = "insufficient_quota"
 _MOST_TEXT = 300
@@ -59,6 +78,11 @@ def timed_out() -> Failure:
     return Failure(LLMError("no answer within the timeout", kind="timeout", retryable=True))
 
 
+def broken_off() -> LLMError:
+    """The answer ended before its end."""
+    return LLMError("the connection failed: the answer broke off", kind="connection", retryable=True)
+
+
 def describe(error: Exception, secrets: Sequence[str], kinds: Errors) -> Failure:
     """A failure of an SDK as ours. Its text never contains a secret, nor does it keep the SDK's own error.
 
@@ -69,15 +93,17 @@ def describe(error: Exception, secrets: Sequence[str], kinds: Errors) -> Failure
     """
     if isinstance(error, LLMError):
         return Failure(error, again=error.retryable)
-    if isinstance(error, kinds.timeout):
+    if isinstance(error, kinds.timeout) or _is_transports(error, "TimeoutException"):
         return timed_out()
     if isinstance(error, kinds.status):
         return _status(error, secrets)
-    if isinstance(error, kinds.connection):
+    if isinstance(error, kinds.connection) or _is_transports(error, "TransportError"):
         text = f"the connection failed: {words(error.__cause__ or error, secrets)}"
         return Failure(LLMError(text, kind="connection", retryable=True), again=True)
     if isinstance(error, kinds.base) and not isinstance(error, kinds.api):
         return Failure(LLMError(words(error, secrets), kind="invalid_request", retryable=False))
+    if type(error) is kinds.api:  # OpenAI's word for an error in the middle of an answer
+        return _answered(None, getattr(error, "body", None), {}, secrets, str(error))
     text = f"the answer cannot be read: {words(error, secrets)}"
     return Failure(LLMError(text, kind="response", retryable=True), again=True)
 
@@ -124,13 +150,27 @@ def words(error: BaseException, secrets: Sequence[str]) -> str:
     return readable(f"{type(error).__name__}: {text}" if text else type(error).__name__, secrets)
 
 
+def _is_transports(error: Exception, name: str) -> bool:
+    """Whether it is an error of the HTTP library of that name: in a stream, not every SDK makes it one of its own."""
+    return any(each.__name__ == name and each.__module__.startswith("httpx") for each in type(error).__mro__)
+
+
 def _status(error: Any, secrets: Sequence[str]) -> Failure:
-    status, headers = error.status_code, error.response.headers
-    said = _details(error.body)
+    status = error.status_code if error.status_code >= 400 else None
+    return _answered(status, error.body, error.response.headers, secrets, str(error))
+
+
+def _answered(
+    status: int | None, body: object, headers: Mapping[str, str], secrets: Sequence[str], otherwise: str
+) -> Failure:
+    """An error that the provider sent; without a status, in the middle of an answer."""
+    said = _details(body)
+    middle = " in the middle of its answer" if status is None else ""
+    status = _status_of(said) if status is None else status
     again = may_pass(status) and headers.get("x-should-retry") != "false" and _SPENT not in _codes(said)
     after = retry_after(headers) if again else None
-    message = str(said.get("message") or "no reason given") if said else str(error)
-    text = f"the provider answered {status}: {readable(message, secrets)}"
+    message = str(said.get("message") or "no reason given") if said else otherwise
+    text = f"the provider answered {status}{middle}: {readable(message, secrets)}"
     return Failure(LLMError(text, kind=kind_of(status), retryable=again, retry_after=after), again, after)
 
 
@@ -141,6 +181,15 @@ def _details(body: object) -> Mapping[str, Any]:
     if isinstance(body, dict) and isinstance(body.get("error"), dict):
         body = body["error"]
     return body if isinstance(body, dict) else {}
+
+
+def _status_of(said: Mapping[str, Any]) -> int:
+    for code in _codes(said):
+        if isinstance(code, int) and code >= 400:
+            return code
+        if isinstance(code, str) and code in _STATUSES:
+            return _STATUSES[code]
+    return 500
 
 
 def _codes(said: Mapping[str, Any]) -> tuple[object, object]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from contextvars import ContextVar, Token
-from typing import Any, Self
+from typing import Any, Self, TypeVar
+
+T = TypeVar("T")
 
 _current: ContextVar[InFlight | None] = ContextVar("beamlens_in_flight", default=None)
 
@@ -21,6 +24,8 @@ class InFlight:
     def __init__(self) -> None:
         self._socket: socket.socket | None = None
         self._cut = False
+        self.listener_error: Exception | None = None
+        """What the function raised that takes the answer's pieces."""
         self._token: Token[InFlight | None] | None = None
 
     def __enter__(self) -> Self:
@@ -41,6 +46,22 @@ class InFlight:
         # No lock, for a finaliser may abort. Each side writes its own field first and reads the other's after.
         self._cut = True
         self._shut_down()
+
+    def until_cut(self, tell: Callable[[T], object] | None) -> Callable[[T], object] | None:
+        """`tell`, which is called no more once the call was cut: what had come by then may wait in a buffer."""
+        if tell is None:
+            return None
+
+        def guarded(piece: T) -> None:
+            if self._cut:
+                raise ConnectionAbortedError("the call was cut")
+            try:
+                tell(piece)
+            except Exception as error:
+                self.listener_error = error
+                raise
+
+        return guarded
 
     def trace(self, event: str, info: dict[str, Any]) -> None:
         """Take note of the connection: the HTTP library's ``trace`` extension calls this."""

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from beamlens.llm import failures
+from beamlens.llm import failures, openai_stream
 from beamlens.llm import openai_wire as wire
 from beamlens.llm.client import Completion, Request
+from beamlens.llm.deltas import OnDelta
 from beamlens.llm.inflight import follow
 from beamlens.llm.provider import checked_key
 
@@ -96,6 +97,7 @@ class ChatAPI:
         self._given_key = api_key
         self._base_url = base_url
         self._azure = azure
+        self._refuses_to_stream = False
 
     def __repr__(self) -> str:
         return f"ChatAPI({self.model!r})"
@@ -130,10 +132,14 @@ class ChatAPI:
             sdk.organization = sdk.project = None
         return sdk
 
-    def ask(self, sdk: Any, request: Request, timeout: float) -> Completion:
-        """Make one call."""
-        response = sdk.chat.completions.create(**self._parameters(request), timeout=timeout)
-        completion = wire.completion(response, self._dialect.platform)
+    def ask(self, sdk: Any, request: Request, timeout: float, on_delta: OnDelta | None = None) -> Completion:
+        """Make one call; as a stream if its pieces are wanted and the server has not refused that before."""
+        parameters = {**self._parameters(request), "timeout": timeout}
+        completion = None
+        if on_delta is not None and not self._refuses_to_stream:
+            completion = self._stream(sdk, parameters, on_delta)
+        if completion is None:
+            completion = wire.completion(sdk.chat.completions.create(**parameters), self._dialect.platform)
         return replace(completion, model=self._named(completion.model or self._chat.model))
 
     def describe(self, error: Exception, secrets: Sequence[str]) -> failures.Failure:
@@ -148,6 +154,17 @@ class ChatAPI:
             openai.APIStatusError,
         )
         return failures.describe(error, secrets, kinds)
+
+    def _stream(self, sdk: Any, parameters: Mapping[str, Any], on_delta: OnDelta) -> Completion | None:
+        try:
+            stream = sdk.chat.completions.create(**parameters, stream=True, stream_options={"include_usage": True})
+        except Exception as error:
+            if not openai_stream.refuses_to_stream(error):
+                raise
+            self._refuses_to_stream = True
+            return None
+        with stream:
+            return openai_stream.completion(stream, on_delta, self._dialect.platform)
 
     def _withheld(self) -> dict[str, Any]:
         """Headers meant for OpenAI, which the SDK takes from the environment: another server does not get them."""

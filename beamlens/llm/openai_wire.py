@@ -21,7 +21,8 @@ from beamlens.llm.client import (
 from beamlens.llm.failures import kind_of, may_pass, readable
 
 _STOP_REASONS = {"stop": "end_turn", "tool_calls": "tool_use", "function_call": "tool_use", "length": "max_tokens"}
-_EXTRA = "extra_content"
+EXTRA = "extra_content"
+"""What Google gives with a call and wants to see again."""
 
 _numbers = itertools.count(1)
 
@@ -123,7 +124,7 @@ def _sent_call(call: ToolCall, platform: str) -> dict[str, Any]:
     given = call.arguments if isinstance(call.arguments, dict) else {"invalid": call.arguments}
     sent = {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": json.dumps(given)}}
     opaque = call.opaque if isinstance(call.opaque, dict) else {}
-    return {**sent, _EXTRA: opaque[platform]} if platform in opaque else sent
+    return {**sent, EXTRA: opaque[platform]} if platform in opaque else sent
 
 
 def _tool(tool: ToolSpec) -> dict[str, Any]:
@@ -143,7 +144,7 @@ def _calls(found: list[Any], platform: str) -> list[ToolCall]:
         if not isinstance(call_id, str) or not call_id or any(call.id == call_id for call in calls):
             call_id = f"call_beamlens_{next(_numbers)}"
         name, arguments = getattr(function, "name", None), getattr(function, "arguments", None)
-        extra = getattr(one, _EXTRA, None)
+        extra = getattr(one, EXTRA, None)
         opaque = {platform: extra} if extra else None
         calls.append(ToolCall(call_id, str(name or ""), _arguments(arguments), opaque))
     return calls

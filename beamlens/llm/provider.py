@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from beamlens.errors import LLMError
 from beamlens.llm.client import Completion, Request
+from beamlens.llm.deltas import OnDelta, Told
 from beamlens.llm.failures import Failure, timed_out
 from beamlens.llm.inflight import InFlight
 from beamlens_actors import clock
@@ -39,8 +40,11 @@ class API(Protocol):
         """Import the SDK and make its client. Its requests must be followed, see `inflight.follow`."""
         ...
 
-    def ask(self, sdk: Any, request: Request, timeout: float) -> Completion:
-        """Make one HTTP call; whatever it raises is described by `describe`."""
+    def ask(self, sdk: Any, request: Request, timeout: float, on_delta: OnDelta | None = None) -> Completion:
+        """Make one HTTP call; whatever it raises is described by `describe`.
+
+        With `on_delta` the answer is streamed, and its pieces are told as they come.
+        """
         ...
 
     def describe(self, error: Exception, secrets: Sequence[str]) -> Failure:
@@ -99,20 +103,26 @@ class ProviderClient:
         """Name of the model."""
         return self._api.model
 
-    def complete(self, request: Request, *, abort: AbortSignal) -> Completion:
-        """Answer one request; see `LLMClient.complete`."""
+    def complete(self, request: Request, *, abort: AbortSignal, on_delta: OnDelta | None = None) -> Completion:
+        """Answer one request; see `LLMClient.complete`.
+
+        With `on_delta` the answer is streamed. Once a piece of it was told, a failure is the caller's: to try again
+        would tell another answer. What `on_delta` raises ends the call, and is raised.
+        """
+        told = None if on_delta is None else Told(on_delta)
         timeout = request.timeout if self._timeout is None else min(request.timeout, self._timeout)
         deadline = clock.monotonic() + timeout
         attempt = 0
         while True:
             abort.raise_if_aborted()
-            outcome = self._attempt(request, deadline, abort)
+            outcome = self._attempt(request, deadline, abort, told)
             if isinstance(outcome, Completion):
                 return outcome
             delay = self._backoff.delay(attempt) if outcome.after is None else outcome.after
             attempt += 1
             late = clock.monotonic() + delay >= deadline
-            if not outcome.again or attempt > self._backoff.max_retries or late:
+            spoken = told is not None and told.any
+            if spoken or not outcome.again or attempt > self._backoff.max_retries or late:
                 raise outcome.error
             abort.wait(delay)
 
@@ -122,7 +132,9 @@ class ProviderClient:
         if connection is not None:
             connection.close()
 
-    def _attempt(self, request: Request, deadline: float, abort: AbortSignal) -> Completion | Failure:
+    def _attempt(
+        self, request: Request, deadline: float, abort: AbortSignal, on_delta: OnDelta | None
+    ) -> Completion | Failure:
         """One call. Failures are returned, not raised: an exception would drag the SDK's, and the key, along."""
         began = clock.monotonic()
         left = max(0.001, deadline - began)
@@ -134,7 +146,7 @@ class ProviderClient:
         try:
             secrets = self._api.secrets()
             with flight:
-                completion = self._api.ask(self._sdk(), request, left)
+                completion = self._api.ask(self._sdk(), request, left, flight.until_cut(on_delta))
             return replace(completion, latency=clock.monotonic() - began)
         except Exception as error:  # noqa: BLE001 - whatever the SDK raises is a failed call
             failure = timed_out() if flight.was_cut else self._failure(error, secrets)
@@ -142,6 +154,8 @@ class ProviderClient:
             timer.cancel()
             take_back()
         abort.raise_if_aborted()
+        if flight.listener_error is not None:  # not the provider's failure
+            raise flight.listener_error
         return failure
 
     def _failure(self, error: Exception, secrets: Sequence[str]) -> Failure:

@@ -6,18 +6,31 @@ import dataclasses
 import statistics
 import threading
 import time
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 from pydantic import BaseModel
 
-from beamlens.agent import Agent, AgentCore, AgentEnd, CompactionPolicy, Limits, RunOutcome, Tool, run_agent
+from beamlens.agent import (
+    Agent,
+    AgentCore,
+    AgentEnd,
+    Batch,
+    CompactionPolicy,
+    Limits,
+    MessageUpdate,
+    RunOutcome,
+    Tool,
+    run_agent,
+)
 from beamlens.agent.compaction import HEADING, compact
 from beamlens.findings.facts import Pool, check
 from beamlens.llm.client import Message, Text, ToolCall, ToolOutput
 from beamlens.lua import Sandbox
-from beamlens.testing import ScriptedClient, tool
+from beamlens.testing import ScriptedClient, streamed, tool
 from beamlens_actors import Registry
+from benchmarks.agent import journal
 from benchmarks.agent.measures import Side, Sizes, Values, median_of, must, took
 from benchmarks.agent.samples import OBSERVATION, RESULT, UNITS, snapshots
 
@@ -143,6 +156,60 @@ def _live(core: AgentCore, sizes: Sizes) -> float:
     return sum(counts) / seconds
 
 
+# -- an answer in pieces -----------------------------------------------------------------------------------------
+
+
+def pieces(sizes: Sizes) -> Values:
+    found: Values = {}
+    with AgentCore.start() as core:
+        for suffix, batch in (("", None), ("_batched", Batch())):
+            queued = [_stream(core, sizes, batch, live=False) for _ in range(max(1, sizes.runs // 3))]
+            live = [_stream(core, sizes, batch, live=True) for _ in range(max(1, sizes.runs // 3))]
+            told = sizes.pieces * sizes.subscribers / 1e3
+            found[f"pieces_queued{suffix}"] = statistics.median(told / seconds for seconds, _ in queued)
+            found[f"pieces_live{suffix}"] = statistics.median(told / seconds for seconds, _ in live)
+            found[f"pieces_events{suffix}"] = float(statistics.median(count for _, count in live))
+    return found
+
+
+def _stream(core: AgentCore, sizes: Sizes, batch: Batch | None, *, live: bool) -> tuple[float, float]:
+    """Seconds of an answer, until all have read it if they read along; events that each subscriber got of it."""
+    client = ScriptedClient([streamed(*(["word "] * sizes.pieces))])
+    ref = Agent.start("Look.", client=client, core=core)
+    streams = [ref.subscribe(capacity=10_000, batch=batch).stream for _ in range(sizes.subscribers)]
+    found: list[tuple[str, int]] = []
+
+    def read(stream: Any) -> None:
+        updates = [said.event for said in _until_end(stream) if isinstance(said.event, MessageUpdate)]
+        found.append(("".join(event.text for event in updates), len(updates)))
+
+    threads = [threading.Thread(target=read, args=(stream,), daemon=True) for stream in streams]
+    began = time.perf_counter()
+    for thread in threads if live else ():
+        thread.start()
+    ref.prompt("go")
+    ref.wait_for_idle(60.0)
+    seconds = time.perf_counter() - began
+    for thread in threads:
+        if not live:
+            thread.start()
+        thread.join(60.0)
+    seconds = time.perf_counter() - began if live else seconds
+    ref.stop()
+    must(
+        len(found) == sizes.subscribers and all(text == "word " * sizes.pieces for text, _ in found),
+        "subscribers heard something else",
+    )
+    return seconds, statistics.mean(count for _, count in found)
+
+
+def _until_end(stream: Any) -> Iterator[Any]:
+    for said in stream:
+        yield said
+        if isinstance(said.event, AgentEnd):
+            return
+
+
 # -- Lua ---------------------------------------------------------------------------------------------------------
 
 
@@ -223,7 +290,9 @@ SIDE: Side = {
     "loop": loop,
     "fan-out": fan_out,
     "events": events,
+    "pieces": pieces,
     "lua": lua,
     "compaction": compaction,
     "facts": facts,
+    "journal": journal.beamlens,
 }

@@ -37,9 +37,11 @@ class Sizes:
         calls: Tool calls in one turn of the fan-out.
         sleep: Seconds that a tool which waits takes.
         subscribers: Of one agent.
+        pieces: Of an answer that is streamed.
         messages: Of the conversation that is compacted.
         callbacks: In one run of Lua.
         repeats: Calls of what is too short for a run of its own.
+        appends: Messages in one journal.
     """
 
     runs: int = 15
@@ -47,12 +49,14 @@ class Sizes:
     calls: int = 100
     sleep: float = 0.01
     subscribers: int = 100
+    pieces: int = 500
     messages: int = 200
     callbacks: int = 500
     repeats: int = 100
+    appends: int = 500
 
 
-QUICK = Sizes(runs=1, turns=3, calls=10, subscribers=4, messages=20, callbacks=10, repeats=2)
+QUICK = Sizes(runs=1, turns=3, calls=10, subscribers=4, pieces=20, messages=20, callbacks=10, repeats=2, appends=20)
 """For tests of the structure: its figures mean nothing."""
 
 Side = dict[str, Callable[[Sizes], Values]]
@@ -75,6 +79,14 @@ MEASURES: dict[str, tuple[Metric, ...]] = {
         Metric("events_read", "events read from full queues", "k/s"),
         Metric("events_live", "events to 100 threads that read along", "k/s"),
     ),
+    "pieces": (
+        Metric("pieces_queued", "an answer of 500 pieces for 100 subscribers that read later, pieces", "k/s"),
+        Metric("pieces_queued_batched", "the same, in batches of 64 or 0.1 s", "k/s"),
+        Metric("pieces_live", "an answer of 500 pieces to 100 threads that read along, pieces", "k/s"),
+        Metric("pieces_live_batched", "an answer to 100 threads that read along, in batches, pieces", "k/s"),
+        Metric("pieces_events", "events that each of them gets", "events"),
+        Metric("pieces_events_batched", "events that each of them gets, in batches", "events"),
+    ),
     "lua": (
         Metric("lua_first", "Lua, first result of a new sandbox", "ms"),
         Metric("lua_run", "Lua, one run", "us"),
@@ -88,6 +100,12 @@ MEASURES: dict[str, tuple[Metric, ...]] = {
     "facts": (
         Metric("facts_pool", "fact check, evidence of a run made ready", "us"),
         Metric("facts_check", "fact check, one observation", "us"),
+    ),
+    "journal": (
+        Metric("journal_always", "journal, appends with an fsync each", "k/s"),
+        Metric("journal_run", "journal, appends with an fsync after 10 (the default: one a run)", "k/s"),
+        Metric("journal_never", "journal, appends without fsync", "k/s"),
+        Metric("journal_unredacted", "the same with nothing to take out secrets", "k/s"),
     ),
 }
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from benchmarks import __main__ as program
-from benchmarks.agent import command, pydantic_ai_side
+from benchmarks.agent import command, journal, pydantic_ai_side
 from benchmarks.agent.beamlens_side import SIDE
 from benchmarks.agent.measures import MEASURES, QUICK, Metric, must
 
@@ -27,10 +27,17 @@ def test_the_peer_measures_a_part_of_the_same(name):
         assert set(function(QUICK)) <= {metric.key for metric in MEASURES[measure]}
 
 
+@pytest.mark.parametrize("name", journal.SIDES)
+def test_what_else_keeps_messages_measures_a_part_of_the_same(name):
+    found = journal.SIDES[name]["journal"](QUICK)
+    assert set(found) < {metric.key for metric in MEASURES["journal"]}
+    assert command.get_side(name) is journal.SIDES[name]
+
+
 def test_metrics_have_keys_and_units_of_their_own():
     metrics = [metric for row in MEASURES.values() for metric in row]
     assert len({metric.key for metric in metrics}) == len({metric.label for metric in metrics}) == len(metrics)
-    assert {metric.unit for metric in metrics} <= {"us", "ms", "k/s"}
+    assert {metric.unit for metric in metrics} <= {"us", "ms", "k/s", "events"}
 
 
 @pytest.mark.parametrize("reason", ["", "pydantic-ai-slim is not installed"])
@@ -50,6 +57,7 @@ def test_a_peer_is_left_out_with_its_reason(reason, monkeypatch, capsys):
     assert len(asked) == len(MEASURES)
     assert {rounds for _, rounds in asked} == {2}
     assert asked[0][0] == ({command.OWN} if reason else {command.OWN, *pydantic_ai_side.SIDES})
+    assert asked[-1][0] == {command.OWN, *journal.SIDES}
     assert (f"left out: {reason}" in said) is bool(reason)
     assert all(metric.label in said for row in MEASURES.values() for metric in row)
 

@@ -96,8 +96,10 @@ def insights():
         found.append(insight)
         came.set()
 
-    blinker.signal("beamlens.coordinator.insight_produced").connect(on_insight)  # weakly: it lives as long as this
+    signal = blinker.signal("beamlens.coordinator.insight_produced")
+    signal.connect(on_insight)
     yield found, came
+    signal.disconnect(on_insight)
 
 
 @pytest.mark.parametrize(

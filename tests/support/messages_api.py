@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
+from tests.support.sse import Step, event, pieces, play
+
 
 @dataclass
 class Reply:
@@ -23,6 +25,8 @@ class Reply:
     drop: bool = False
     half: bool = False  # sends half of the body, then closes the connection
     trickle: bool = False  # sends spaces, one now and then, until the client goes away
+    steps: list[Step] | None = None  # a stream instead of a body, see `sse`
+    left: threading.Event = field(default_factory=threading.Event)  # the client went away in the middle of a stream
 
 
 def message(*content: dict[str, Any], stop_reason: str | None = None, **usage: int) -> Reply:
@@ -42,9 +46,47 @@ def message(*content: dict[str, Any], stop_reason: str | None = None, **usage: i
     )
 
 
+def streamed(*content: dict[str, Any], stop_reason: str | None = None, **usage: int) -> Reply:
+    """A message of the model, in pieces; `steps` of the reply may be changed."""
+    whole = message(*content, stop_reason=stop_reason, **usage).body
+    begun = {**whole, "content": [], "stop_reason": None, "usage": {**whole["usage"], "output_tokens": 1}}
+    steps = [event("message_start", message=begun), event("ping")]
+    for index, block in enumerate(content):
+        steps += _block_events(index, block)
+    delta = {"stop_reason": whole["stop_reason"], "stop_sequence": None}
+    steps.append(event("message_delta", delta=delta, usage={"output_tokens": whole["usage"]["output_tokens"]}))
+    steps.append(event("message_stop"))
+    return Reply(steps=list(steps))
+
+
+def _block_events(index: int, block: dict[str, Any]) -> list[bytes]:
+    kind = block["type"]
+    if kind == "text":
+        empty, deltas = {"text": ""}, [{"type": "text_delta", "text": part} for part in pieces(block["text"])]
+    elif kind == "thinking":
+        empty = {"thinking": "", "signature": ""}
+        deltas = [{"type": "thinking_delta", "thinking": part} for part in pieces(block["thinking"])]
+        deltas.append({"type": "signature_delta", "signature": "c2ln"})
+    else:
+        written = block["input"] if isinstance(block["input"], str) else json.dumps(block["input"])
+        empty = {"input": {}}
+        parts = () if written == "{}" else ("", *pieces(written))
+        deltas = [{"type": "input_json_delta", "partial_json": part} for part in parts]
+    return [
+        event("content_block_start", index=index, content_block={**block, **empty}),
+        *(event("content_block_delta", index=index, delta=delta) for delta in deltas),
+        event("content_block_stop", index=index),
+    ]
+
+
 def text(words: str) -> dict[str, Any]:
     """A text block."""
     return {"type": "text", "text": words}
+
+
+def thinking(words: str) -> dict[str, Any]:
+    """A block of thoughts."""
+    return {"type": "thinking", "thinking": words}
 
 
 def tool_use(name: str, call_id: str = "toolu_1", **arguments: Any) -> dict[str, Any]:
@@ -122,6 +164,10 @@ class MessagesAPI:
         if reply.drop:
             handler.close_connection = True
             handler.connection.close()
+            return
+        if reply.steps is not None:
+            handler.close_connection = True
+            play(handler, reply.steps, reply.headers, reply.left)
             return
         data = reply.raw if reply.raw is not None else json.dumps(reply.body).encode()
         try:

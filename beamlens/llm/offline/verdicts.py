@@ -17,6 +17,14 @@ NAMES: dict[str, str] = {
     CauseKind.ERROR_BURST: "a burst of errors",
     CauseKind.UNCAUGHT_EXCEPTION: "an exception that nobody caught",
     CauseKind.RESOURCE_LIMIT: "a resource near its limit",
+    CauseKind.SLOW_LINE: "a line that requests wait at",
+    CauseKind.SLOW_QUERY: "a slow query",
+    CauseKind.REPEATED_QUERIES: "queries repeated in a loop",
+    CauseKind.SLOW_DEPENDENCY: "a slow dependency",
+    CauseKind.BLOCKED_LOOP: "a blocked event loop",
+    CauseKind.CONNECTION_LEAK: "database connections that are not given back",
+    CauseKind.IDLE_TRANSACTION: "a transaction that was left open",
+    CauseKind.LOCK_WAIT: "a lock in the database that others wait for",
     CauseKind.CACHE_THRASH: "a cache that no longer answers",
     CauseKind.GC_PRESSURE: "pressure on the garbage collector",
 }
@@ -29,6 +37,19 @@ _EXPLAINS: dict[str, frozenset[str]] = {
     CauseKind.DESCRIPTOR_LEAK: frozenset({CauseKind.MEMORY_LEAK}),
     CauseKind.EXCEPTION_BURST: frozenset({CauseKind.ERROR_BURST}),
     CauseKind.GIL_HOG: frozenset({CauseKind.ERROR_BURST}),
+    CauseKind.BLOCKED_LOOP: frozenset({CauseKind.SLOW_LINE, CauseKind.ERROR_BURST}),
+    CauseKind.REPEATED_QUERIES: frozenset({CauseKind.SLOW_QUERY, CauseKind.SLOW_LINE}),
+    CauseKind.SLOW_QUERY: frozenset({CauseKind.SLOW_LINE}),
+    CauseKind.SLOW_DEPENDENCY: frozenset({CauseKind.SLOW_LINE}),
+    # Who cannot get a connection or a lock waits, piles up, and gives up with an error.
+    CauseKind.CONNECTION_LEAK: frozenset(
+        {CauseKind.FAILING_DEPENDENCY, CauseKind.EXCEPTION_BURST, CauseKind.ERROR_BURST, CauseKind.THREAD_PILE_UP}
+        | {CauseKind.SLOW_LINE, CauseKind.IDLE_TRANSACTION}
+    ),
+    CauseKind.LOCK_WAIT: frozenset(
+        {CauseKind.FAILING_DEPENDENCY, CauseKind.EXCEPTION_BURST, CauseKind.ERROR_BURST, CauseKind.THREAD_PILE_UP}
+        | {CauseKind.SLOW_QUERY, CauseKind.SLOW_LINE, CauseKind.CONNECTION_LEAK, CauseKind.IDLE_TRANSACTION}
+    ),
 }
 
 

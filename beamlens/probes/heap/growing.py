@@ -118,14 +118,8 @@ class _Group:
             for item in (*values, *keys):
                 size += deep_size(item, seen)
                 slices.pause()
-        container = self._grown[0][1]
-        slot = (
-            1.0
-            if issubclass(type(container), bytearray)
-            else 100.0
-            if issubclass(type(container), (dict, set))
-            else 8.0
-        )
+        kind = type(self._grown[0][1])
+        slot = 1.0 if issubclass(kind, bytearray) else 100.0 if issubclass(kind, (dict, set)) else 8.0
         return Growing(
             holder=self._holder,
             type_name=name_of(kind),

@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 
 from beamlens.agent import Tool
-from beamlens.agent.events import MessageEnd, MessageUpdate, ToolExecutionUpdate, into
+from beamlens.agent.events import MessageEnd, ToolExecutionUpdate
 from beamlens.agent.phases import IllegalTransition, Phase, Phases
 from beamlens.errors import LLMError
-from beamlens.llm.client import Completion, Message, Text
+from beamlens.llm.client import Message, Text
 from beamlens.telemetry.events import catalogue
 from beamlens.testing import ScriptedClient, tool
-from beamlens_actors import EventStream, PushResult, StreamEnd
+from beamlens_actors import EventStream, StreamEnd
 from tests.support.loops import ADD, END, Nothing, Run
 
 
@@ -92,33 +92,6 @@ def test_the_loop_tells_its_start_its_end_and_each_result():
     assert {each["trust"] for each in run.events.of("agent_core.tool_result.emit")} == {"trusted"}
 
 
-class Speaking(ScriptedClient):
-    """Says its answer in pieces."""
-
-    def __init__(self, pieces, error=None):
-        super().__init__([error or Completion(text="".join(pieces))])
-        self._pieces = pieces
-
-    def complete(self, request, *, abort, on_text):
-        for piece in self._pieces:
-            on_text(piece)
-        return super().complete(request, abort=abort)
-
-
-def test_a_client_that_tells_as_it_goes_is_heard():
-    run = Run(Speaking(["It ", "is ", "fine."]), until="answer")
-    assert [event.text for event in run.told if isinstance(event, MessageUpdate)] == ["It ", "is ", "fine."]
-    assert run.types().count("message_start") == run.types().count("message_end") == 2
-
-
-def test_an_answer_that_breaks_off_ends_with_what_was_heard():
-    error = LLMError("cut", kind="response", retryable=False)
-    run = Run(Speaking(["It "], error), until="answer", fallback=False)
-    last = [event for event in run.told if isinstance(event, MessageEnd)][-1]
-    assert (last.message, last.error) == (Message("assistant", (Text("It "),)), "cut")
-    assert run.outcome.stopped_by == "llm_error"
-
-
 def test_a_stream_gets_the_events_and_its_depth_is_told():
     stream = EventStream()
     run = Run(ScriptedClient([tool("add", value=1), tool("end")]), stream=stream)
@@ -136,15 +109,6 @@ def test_a_full_stream_never_blocks_the_loop_and_counts_what_it_lost():
     run = Run(ScriptedClient([tool("add", value=1), tool("end")]), stream=stream)
     assert run.outcome.stopped_by == "end"
     assert stream.stats().dropped == len(run.told) - 3
-
-
-def test_partial_events_leave_room_for_the_others():
-    stream = EventStream(capacity=4)
-    tell = into(stream)
-    for _ in range(10):
-        tell(MessageUpdate("r", "t", "x"))
-    assert stream.stats().size == 2
-    assert stream.push("end") is PushResult.OK
 
 
 def test_steering_comes_before_the_next_model_call_and_tool_calls_are_made_first():

@@ -10,6 +10,8 @@ import pytest
 
 from beamlens.llm.configured import PROVIDERS
 from beamlens.llm.registry import ClientRegistry
+from tests.support.messages_api import MessagesAPI, streamed, text
+from tests.support.sse import Trouble
 
 PAGE = Path(__file__).parents[3] / "docs" / "providers.md"
 EXAMPLES = [
@@ -37,3 +39,16 @@ def test_each_provider_has_an_example():
 def test_each_provider_is_in_the_table():
     table = re.findall(r"^\| (`.*?) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     assert set(re.findall(r"`([\w-]+)`", " ".join(table))) == set(PROVIDERS)
+
+
+def test_the_example_of_an_answer_as_it_comes_prints_it_and_begins_again_where_it_broke_off(capsys, monkeypatch):
+    monkeypatch.setattr("beamlens.agent.model.FIRST_DELAY", 0.001)
+    page = PAGE.read_text(encoding="utf-8")
+    (example,) = re.findall(r"^## Answers as they come\n.*?^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    broken = streamed(text("It was fine."))
+    broken.steps[4:] = [Trouble.END]
+    with MessagesAPI(broken, streamed(text("It is fine."))) as server:
+        options = {"api_key": "k", "base_url": server.base_url}
+        registry = {"primary": "Claude", "clients": [{"name": "Claude", "provider": "anthropic", "options": options}]}
+        exec(compile(example, str(PAGE), "exec"), {"client_registry": registry})
+    assert capsys.readouterr().out == "It wa ...once more: It is fine."

@@ -11,6 +11,7 @@ import os
 import pytest
 
 from beamlens.llm.client import Message, Request, ToolOutput, ToolSpec
+from beamlens.llm.deltas import complete
 from beamlens.llm.registry import ClientRegistry
 from beamlens_actors import AbortSignal
 
@@ -62,7 +63,8 @@ def ollama(_key, model):
         ("ollama", "qwen3", ollama),
     ],
 )
-def test_the_real_model_calls_a_tool_and_understands_its_answer(provider, model, options):
+@pytest.mark.parametrize("streams", [False, True], ids=["at once", "streamed"])
+def test_the_real_model_calls_a_tool_and_understands_its_answer(provider, model, options, streams):
     prefix = f"BEAMLENS_LIVE_{provider.upper().replace('-', '_')}"
     key = os.environ.get(f"{prefix}_KEY")
     if not key:
@@ -71,11 +73,14 @@ def test_the_real_model_calls_a_tool_and_understands_its_answer(provider, model,
     config = {"primary": "a", "clients": [{"name": "a", "provider": provider, "options": asked}]}
     registry = ClientRegistry.build(config)
     conversation = (Message.user("Wait for 5 ms."),)
-    called = registry.primary.complete(Request(SYSTEM, conversation, TOOLS), abort=AbortSignal())
+    heard = []
+    on_delta = heard.append if streams else None
+    called = complete(registry.primary, Request(SYSTEM, conversation, TOOLS), abort=AbortSignal(), on_delta=on_delta)
     (call,) = called.tool_calls
     assert (call.name, call.arguments) == ("wait", {"ms": 5})
     assert called.usage.input_tokens > 0
     conversation = (*conversation, Message("assistant", (call,)), Message("user", (ToolOutput(call.id, "waited"),)))
-    done = registry.primary.complete(Request(SYSTEM, conversation, TOOLS), abort=AbortSignal())
+    done = complete(registry.primary, Request(SYSTEM, conversation, TOOLS), abort=AbortSignal(), on_delta=on_delta)
     registry.close()
+    assert {delta.kind for delta in heard} >= ({"text", "tool_call"} if streams else set())
     assert "done" in done.text.lower()
