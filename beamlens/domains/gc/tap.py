@@ -113,4 +113,5 @@ def _callbacks(ring: deque[_Entry]) -> tuple[Callable[[str, _Info], object], ...
         strict=False,
     )
     record = zip(map(ring.append, entries), strict=False)
-    return partial(operator.setitem, latest), partial(max, key=partial(next, record))
+    call_for_each: Callable[..., object] = max
+    return partial(operator.setitem, latest), partial(call_for_each, key=partial(next, record))

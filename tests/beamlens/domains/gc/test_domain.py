@@ -65,15 +65,17 @@ def test_callbacks_that_somebody_took_out_are_told():
     assert "somebody took the callbacks out" in snapshot["_unavailable"]["gc_time_pct"]
 
 
-def test_the_store_survives_a_crash_and_its_end_takes_the_callbacks_out():
+def test_the_callbacks_outlive_a_store_that_is_killed_and_are_gone_when_the_domain_is_closed():
     before = list(gc.callbacks)
     domain = GcDomain()
     supervisor = Supervisor.start(domain.children(), max_restarts=100, max_seconds=1)
     installed = len(gc.callbacks)
-    supervisor.child("GcStore").kill()
-    supervisor.which_children()
+    store = supervisor.child("GcStore")
+    store.kill()
+    store.join(20)
     assert len(gc.callbacks) == installed == len(before) + 2
     supervisor.stop()
+    domain.close()
     assert gc.callbacks == before
 
 
