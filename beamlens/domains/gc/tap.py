@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 RING = 8192
 
@@ -113,5 +113,5 @@ def _callbacks(ring: deque[_Entry]) -> tuple[Callable[[str, _Info], object], ...
         strict=False,
     )
     record = zip(map(ring.append, entries), strict=False)
-    call_for_each: Callable[..., object] = max
+    call_for_each = cast("Callable[..., object]", max)
     return partial(operator.setitem, latest), partial(call_for_each, key=partial(next, record))
