@@ -7,7 +7,7 @@ import statistics
 from benchmarks.measure import in_turns, spread
 
 _OBJECTS = 1_000_000
-_COUNTED = 200_000
+_COUNTED = 100_000
 
 _BODY = """
 import gc, json, sys, threading, time
@@ -50,7 +50,7 @@ _SCANS = {
     "no scan": ("", "time.sleep(1)"),
     "survey of tables (ets)": ("from beamlens.domains.ets.survey import survey", "survey()"),
     "census of types (gc)": ("from beamlens.probes import census", "census.take()"),
-    "census, all counted (200,000 objects)": ("from beamlens.probes import census", "census.take()"),
+    "census, all counted (100,000 objects)": ("from beamlens.probes import census", "census.take()"),
     "youngest types (gc)": ("from beamlens.probes import census", "census.young()"),
     "walk over the heap": ("from beamlens.probes.heap import Walk", "Walk().release()"),
     "gc.get_objects()": ("", "objects = gc.get_objects(); del objects"),
