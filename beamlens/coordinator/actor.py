@@ -29,6 +29,7 @@ SETTLE = 3.0
 SETTLE_AT_MOST = 9.0
 DEADLINE = 300.0
 _RETRY_AFTER = 5.0
+_PATIENCE = 3  # settling times that a run which was asked for waits for alerts that belong to it
 _INSIGHTS_KEPT = 100
 
 
@@ -143,7 +144,7 @@ class CoordinatorActor(Actor):
             case RunRequest():
                 self._requested = message
                 if not self._running and self._waiting_since is None:
-                    self._plan(SETTLE_AT_MOST)
+                    self._plan(_PATIENCE * self._settle)
             case _TimeToRun(number=number):
                 if number == self._number and not self._running:
                     self._begin()

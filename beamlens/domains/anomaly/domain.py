@@ -94,10 +94,10 @@ class AnomalyDomain(Domain):
             "collection_failures": detector.failures,
             "collection_ms": None if detector.collection_ms is None else round(detector.collection_ms, 1),
         }
-        if running:
-            return data
-        why = _NOT_RUNNING if self._around is None else "the first collection has not ended"
-        return {**data, "collection_ms": None, "_unavailable": {"collection_ms": why}}
+        if data["collection_ms"] is None:
+            why = _NOT_RUNNING if self._around is None else "the first collection has not ended"
+            data["_unavailable"] = {"collection_ms": why}
+        return data
 
     def sense(self) -> Mapping[str, float | None]:
         """Whether there is an escalation; next to nothing."""
