@@ -78,7 +78,7 @@ class Detector:
                     number = finite(value)
                     series = None if number is None else self._find(domain, str(name), known.get(name))
                     if number is not None and series is not None:
-                        series.take(timestamp, number, judged=judged)
+                        series.take(timestamp, number, judged=judged, age=self.process_age)
             self._forget(timestamp)
             said = [_anomaly(moved) for key, moved in self._begun() if key not in before]
             return said + self._move_on(timestamp)

@@ -39,6 +39,7 @@ class Series:
         self.last: float | None = None
         self.seen = 0.0
         self.suppressed = 0
+        self._restored = self._settling = False
         self._settle()
 
     def _settle(self) -> None:
@@ -51,15 +52,21 @@ class Series:
         self._score = 0.0
         self._held: deque[float] = deque(maxlen=_HELD)
 
-    def take(self, timestamp: float, number: float, *, judged: bool) -> None:
+    def take(self, timestamp: float, number: float, *, judged: bool, age: float) -> None:
         """Learn the next value, and judge it if that is wanted.
+
+        What an earlier process taught stands still during the warm-up, so that a deploy which makes things worse is
+        told after it. For the learning time from then on only what is declared harmful is worth an alert: pools and
+        caches of a new process are smaller, and that is no trouble.
 
         Args:
             timestamp: Seconds since the epoch.
             number: As the domain gave it, finite.
             judged: Whether it may be found unusual: not so while the process is young or everything is learned.
+            age: Seconds for which this process has been watched.
         """
         self.seen = timestamp
+        self._settling = self._restored and age * 1000 < self._options.learning_duration_ms
         value, other = self._rate.take(timestamp, number)
         if other:
             self._detector = StreamingDetector()
@@ -69,6 +76,8 @@ class Series:
         if value is None:
             return
         self.last = value
+        if self._restored and age * 1000 < self._options.warm_up_ms:
+            return
         self._detector.update(timestamp, self._reach.clipped(value))
         if self._usual is not None:
             self._go_on(timestamp, value)
@@ -162,6 +171,8 @@ class Series:
             return "info"
         if metric.declared:
             return "warning"
+        if self._settling:
+            return "info"
         # Nobody said which way is harmful: only what doubled, halved or began from nothing is worth a call.
         far = change >= abs(usual.middle) * (1.0 if value > usual.middle else 0.5)
         return "warning" if far and abs(usual.z(value)) >= _FAR * self._options.z_threshold else "info"
@@ -220,6 +231,7 @@ class Series:
             self._reach.restore(state["reach"])
             self._gate.restore(state["gate"])
             self.seen = float(state["seen"])
+            self._restored = True
         except (KeyError, TypeError, ValueError) as damaged:
             raise ValueError(f"the state of {self.domain}.{self.metric.name} is damaged: {damaged}") from None
 

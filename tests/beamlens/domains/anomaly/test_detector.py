@@ -273,7 +273,7 @@ def test_at_most_three_runs_an_hour_are_asked_for_and_the_hour_slides():
 
 
 def test_the_runs_of_the_last_hour_survive_a_restart():
-    feeding = Feeding(max_triggers_per_hour=1, cooldown_ms=0)
+    feeding = Feeding(Metric("a", direction="up"), Metric("b", direction="up"), max_triggers_per_hour=1, cooldown_ms=0)
     feeding.learn(a=0, b=0)
     assert "run_requested" in feeding.many(3, a=9, b=0)
     feeding.restart()
@@ -313,6 +313,24 @@ def test_the_first_minutes_of_a_process_are_no_anomaly():
     feeding.restart()
     assert feeding.many(15, latency_ms=noisy(300)) == []
     assert feeding.many(100, latency_ms=noisy(20)) == []
+
+
+def test_a_deploy_that_makes_things_worse_from_its_first_second_is_told_after_the_warm_up():
+    feeding = Feeding(LATENCY, warm_up_ms=600_000)
+    feeding.learn(latency_ms=noisy(20), cached=noisy(5000))
+    feeding.many(40, latency_ms=noisy(20), cached=noisy(5000))
+    feeding.restart()
+    assert feeding.many(19, latency_ms=noisy(300), cached=noisy(5)) == []
+    assert feeding.many(10, latency_ms=noisy(300), cached=noisy(5)).count("escalation") == 1
+    severities = {one.metric: one.severity for one in feeding.detector.incident.moved}
+    assert severities == {"latency_ms": "warning", "cached": "info"}
+
+
+def test_a_cache_that_is_empty_after_a_deploy_wakes_nobody():
+    feeding = Feeding(LATENCY, warm_up_ms=600_000)
+    feeding.learn(latency_ms=noisy(20), cached=noisy(5000))
+    feeding.restart()
+    assert feeding.many(200, latency_ms=noisy(20), cached=noisy(5)).count("escalation") == 0
 
 
 def test_what_it_keeps_is_json_and_goes_on_exactly():
