@@ -11,7 +11,7 @@ from beamlens.domains.runtime.look import GIL_KEPT_PCT
 from beamlens.metrics import Metric
 
 METRICS: tuple[Metric, ...] = (
-    Metric("memory_mb", "MB", description="resident memory", direction="up", matters=32),
+    Metric("memory_mb", "MB", description="resident memory", matters=32),
     Metric("memory_utilization_pct", "%", high=85, critical=95, description="of the memory limit"),
     Metric("thread_count", "threads", description="threads of the process"),
     Metric("thread_utilization_pct", "%", high=80, critical=95, description="of the thread limit"),
