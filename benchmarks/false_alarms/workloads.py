@@ -12,7 +12,9 @@ database = sqlite3.connect(":memory:", check_same_thread=False)
 database.execute("create table orders (id integer primary key, body text)")
 cache, guard = {{}}, threading.Lock()
 
-def request():
+from beamlens.integrations.wsgi import WSGIMiddleware
+
+def application(environ, start_response):
     "What a small service does: parses, asks its database and its cache, logs; now and then refuses."
     body = json.dumps({{"items": [chance.random() for _ in range(chance.randrange(5, 200))]}})
     with guard:
@@ -32,6 +34,15 @@ def request():
         with tempfile.TemporaryFile() as file:
             file.write(body.encode())
             time.sleep(chance.random() * 0.2)
+    start_response("200 OK", [])
+    return [body.encode()]
+
+application = WSGIMiddleware(application)
+
+def request():
+    environ = {{"REQUEST_METHOD": "POST", "PATH_INFO": "/orders"}}
+    for _ in application(environ, lambda status, headers: None):
+        pass
 
 def serve(rate):
     "Requests at random times, at a rate that `rate` gives for the seconds since the start."

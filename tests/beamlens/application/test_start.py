@@ -75,7 +75,6 @@ def test_only_the_stores_of_configured_domains_are_started():
     ("arguments", "field", "words"),
     [
         ({"watchers": ["nope"]}, "watchers[0]", "the domains are: "),
-        ({"watchers": ["nope"]}, "watchers[0]", "the domains are: anomaly, exception, logger, requests, runtime"),
         ({"watchers": "runtime"}, "watchers", 'must be a list, as in watchers=["runtime"]'),
         ({"watchers": ["runtime", "runtime"]}, "watchers[1]", "the name 'runtime' is used twice"),
         ({"watchers": [5]}, "watchers[0]", "not int"),
