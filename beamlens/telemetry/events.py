@@ -247,7 +247,7 @@ def _anomaly_events() -> list[Event]:
             f"{detector}.anomaly_detected",
             "A metric left its baseline; once each time. Whether it lasts is not known yet.",
             {"value": _NUMBER, "usual": _NUMBER, "score": _NUMBER},
-            {"domain": str, "metric": str, "severity": str},
+            {"domain": str, "metric": str, "severity": str, **_TRUST},
         ),
         Event(
             f"{detector}.escalation",

@@ -99,7 +99,7 @@ class Detector:
         elif series is None:
             self.refused += 1
         elif metric is not None:
-            series.metric = metric
+            series.declare(metric)
         return series
 
     def _forget(self, timestamp: float) -> None:
@@ -253,5 +253,5 @@ def _anomaly(moved: Moved) -> Said:
     return Said(
         "anomaly.detector.anomaly_detected",
         {"value": moved.value, "usual": moved.usual, "score": moved.score},
-        {"domain": moved.domain, "metric": moved.metric, "severity": moved.severity},
+        {"domain": moved.domain, "metric": moved.metric, "severity": moved.severity, "trust": "untrusted"},
     )

@@ -52,6 +52,22 @@ class Series:
         self._score = 0.0
         self._held: deque[float] = deque(maxlen=_HELD)
 
+    def declare(self, metric: Metric) -> None:
+        """Take what its domain says of it now: what was restored knows its name only."""
+        self.metric = metric
+        if metric.kind == "counter" and not self._rate.declared:
+            known = self._rate.counting
+            self._rate.declared = self._rate.counting = True
+            if not known:
+                self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """Its numbers mean something else from now on."""
+        self._detector = StreamingDetector()
+        self._baseline.replace(())
+        self._reach = Reach()
+        self._settle()
+
     def take(self, timestamp: float, number: float, *, judged: bool, age: float) -> None:
         """Learn the next value, and judge it if that is wanted.
 
@@ -69,10 +85,7 @@ class Series:
         self._settling = self._restored and age * 1000 < self._options.learning_duration_ms
         value, other = self._rate.take(timestamp, number)
         if other:
-            self._detector = StreamingDetector()
-            self._baseline.replace(())
-            self._reach = Reach()
-            self._settle()
+            self._begin_anew()
         if value is None:
             return
         self.last = value
