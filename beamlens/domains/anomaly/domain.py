@@ -190,7 +190,7 @@ class _Escalated:
     def __init__(self, detector: Detector) -> None:
         self._detector = detector
 
-    def update(self, _timestamp: float, _value: float) -> Reading:
+    def update(self, timestamp: float, value: float) -> Reading:  # noqa: ARG002 - as Detector has it
         """See `beamlens.detect.Detector`."""
         incident = self._detector.incident
         if incident is None:
