@@ -68,6 +68,8 @@ class Strength(StrEnum):
     """The fact fits the cause but others would too."""
     EXCLUDES = "excludes"
     """The fact speaks against the cause: it is ruled out."""
+    CONTEXT = "context"
+    """The fact belongs to the picture, and speaks for no cause."""
 
 
 class Evidence(BaseModel):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from beamlens.domains.domain import Domain, callback
 
 if TYPE_CHECKING:
+    from beamlens.domains.anomaly import AnomalyDomain
     from beamlens.domains.database import DatabaseDomain
     from beamlens.domains.ets import EtsDomain
     from beamlens.domains.exception import ExceptionDomain
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from beamlens.domains.system import SystemDomain
 
 _BUILT_IN = {
+    "anomaly": "AnomalyDomain",
     "database": "DatabaseDomain",
     "ets": "EtsDomain",
     "exception": "ExceptionDomain",
@@ -75,6 +77,7 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "BUILT_IN",
+    "AnomalyDomain",
     "DatabaseDomain",
     "Domain",
     "EtsDomain",

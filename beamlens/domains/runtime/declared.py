@@ -11,18 +11,23 @@ from beamlens.domains.runtime.look import GIL_KEPT_PCT
 from beamlens.metrics import Metric
 
 METRICS: tuple[Metric, ...] = (
-    Metric("memory_mb", "MB", description="resident memory"),
+    Metric("memory_mb", "MB", description="resident memory", matters=32),
     Metric("memory_utilization_pct", "%", high=85, critical=95, description="of the memory limit"),
     Metric("thread_count", "threads", description="threads of the process"),
     Metric("thread_utilization_pct", "%", high=80, critical=95, description="of the thread limit"),
     Metric("descriptor_count", "descriptors", description="open file descriptors"),
     Metric("descriptor_utilization_pct", "%", high=80, critical=95, description="of the descriptor limit"),
     Metric("interned_strings", "strings", description="interned strings, CPython 3.12 and later"),
-    Metric("run_queue_ms", "ms", description="95th percentile of how late a sleeping thread wakes, for any reason"),
-    Metric("gil_wait_pct", "%", description="share of time that a thread waits for the GIL"),
-    Metric("gil_contention_ms", "ms", description="median wait for the GIL"),
-    Metric("gil_stall_ms", "ms", description="longest wait for the GIL in the last three seconds"),
-    Metric("cpu_pct", "%", description="CPU of the process; 100 is one core"),
+    Metric(
+        "run_queue_ms",
+        "ms",
+        description="95th percentile of how late a sleeping thread wakes, for any reason",
+        matters=50,
+    ),
+    Metric("gil_wait_pct", "%", description="share of time that a thread waits for the GIL", matters=20),
+    Metric("gil_contention_ms", "ms", description="median wait for the GIL", matters=5),
+    Metric("gil_stall_ms", "ms", description="longest wait for the GIL in the last three seconds", matters=50),
+    Metric("cpu_pct", "%", description="CPU of the process; 100 is one core", direction="none"),
     Metric("cores", "cores", description="cores that the process may use"),
 )
 

@@ -82,7 +82,7 @@ def candidates(evidence: Iterable[Evidence]) -> list[Candidate]:
     """
     by_cause: dict[str, list[Evidence]] = {}
     for piece in evidence:
-        if piece.strength != Strength.EXCLUDES:
+        if piece.strength not in (Strength.EXCLUDES, Strength.CONTEXT):
             by_cause.setdefault(piece.cause, []).append(piece)
     found = [candidate for cause, pieces in by_cause.items() for candidate in _split(cause, pieces)]
     return sorted(found, key=lambda c: (not c.conclusive, c.place is None, -len(c.pieces)))
