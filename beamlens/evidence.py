@@ -47,6 +47,12 @@ class CauseKind(StrEnum):
     ERROR_BURST = "error_burst"
     UNCAUGHT_EXCEPTION = "uncaught_exception"
     RESOURCE_LIMIT = "resource_limit"
+    BLOCKED_LOOP = "blocked_loop"
+    LOCK_WAIT = "lock_wait"
+    POOL_EXHAUSTED = "pool_exhausted"
+    QUEUE_GROWTH = "queue_growth"
+    TASK_PILE_UP = "task_pile_up"
+    LONG_GC = "long_gc"
 
 
 class Strength(StrEnum):

@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from beamlens.domains.exception import ExceptionDomain
     from beamlens.domains.logger import LoggerDomain
     from beamlens.domains.runtime import RuntimeDomain
+    from beamlens.domains.vm_events import VmEventsDomain
 
 _BUILT_IN = {
     "exception": "ExceptionDomain",
     "logger": "LoggerDomain",
     "runtime": "RuntimeDomain",
+    "vm_events": "VmEventsDomain",
 }
 _MODULES = {cls: f"beamlens.domains.{name}" for name, cls in _BUILT_IN.items()}
 
@@ -61,6 +63,7 @@ __all__ = [
     "ExceptionDomain",
     "LoggerDomain",
     "RuntimeDomain",
+    "VmEventsDomain",
     "built_in",
     "built_in_names",
     "callback",

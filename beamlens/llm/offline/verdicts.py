@@ -17,6 +17,12 @@ NAMES: dict[str, str] = {
     CauseKind.ERROR_BURST: "a burst of errors",
     CauseKind.UNCAUGHT_EXCEPTION: "an exception that nobody caught",
     CauseKind.RESOURCE_LIMIT: "a resource near its limit",
+    CauseKind.BLOCKED_LOOP: "a blocked event loop",
+    CauseKind.LOCK_WAIT: "threads that wait for a lock",
+    CauseKind.POOL_EXHAUSTED: "a thread pool whose threads are all stuck",
+    CauseKind.QUEUE_GROWTH: "a queue that is filled faster than it is emptied",
+    CauseKind.TASK_PILE_UP: "tasks that pile up",
+    CauseKind.LONG_GC: "long garbage collections",
 }
 
 # A cause on the left brings about symptoms that look like those on the right: each waiting thread holds a stack and
@@ -27,6 +33,11 @@ _EXPLAINS: dict[str, frozenset[str]] = {
     CauseKind.DESCRIPTOR_LEAK: frozenset({CauseKind.MEMORY_LEAK}),
     CauseKind.EXCEPTION_BURST: frozenset({CauseKind.ERROR_BURST}),
     CauseKind.GIL_HOG: frozenset({CauseKind.ERROR_BURST}),
+    CauseKind.BLOCKED_LOOP: frozenset({CauseKind.TASK_PILE_UP, CauseKind.ERROR_BURST}),
+    CauseKind.LOCK_WAIT: frozenset(
+        {CauseKind.POOL_EXHAUSTED, CauseKind.QUEUE_GROWTH, CauseKind.THREAD_PILE_UP, CauseKind.ERROR_BURST}
+    ),
+    CauseKind.POOL_EXHAUSTED: frozenset({CauseKind.QUEUE_GROWTH, CauseKind.TASK_PILE_UP, CauseKind.ERROR_BURST}),
 }
 
 
