@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 
 from beamlens.evidence import CauseKind, Evidence, Place, Strength
-from beamlens.probes import waits
+from beamlens.probes import frames, waits
 from beamlens.probes.interned import Stack
 from beamlens.probes.loops import Stall
 from beamlens.probes.source import line_of
@@ -73,7 +74,7 @@ def explain_stalls(stalls: Sequence[Stall], seconds: float) -> list[Evidence]:
     how = "burning CPU" if burnt >= _BURNS else _waits_for(example[place])
     return [
         Evidence(
-            text=f"{seen}; {share:.0%} of it at {place}, {how}: {line_of(place)}",
+            text=f"{seen}; {share:.0%} of it at {place}, {how}: {line_of(place)}{_called_from(example[place])}",
             cause=CauseKind.BLOCKED_LOOP,
             strength=Strength.CONCLUSIVE if share >= _MAJORITY else Strength.SUPPORTING,
             place=place,
@@ -86,6 +87,16 @@ def explain_stalls(stalls: Sequence[Stall], seconds: float) -> list[Evidence]:
             },
         )
     ]
+
+
+def _called_from(stack: Stack) -> str:
+    """The outermost line of the program's in the callback: of the coroutine or handler that is to blame."""
+    inside = itertools.takewhile(lambda frame: not frame.module.startswith("asyncio."), stack.frames)
+    outer = frames.user_frame(reversed(list(inside)))
+    if outer is None or outer == stack.place or outer.line < 1:
+        return ""
+    place = Place(file=outer.file, line=outer.line, function=outer.function)
+    return f"; called from {place}: {line_of(place)}"
 
 
 def _waits_for(stack: Stack) -> str:

@@ -241,7 +241,10 @@ class LoopWatch:
                 continue
             late = now - probe.sent if probe is not None and probe.answered is None else 0.0
             lag = None if watched.lag is None and not late else max(watched.lag or 0.0, late) * 1e3
-            found.append(LoopState(watched.thread.name, watched.kind, lag, _ready(loop)))
+            ready = _ready(loop)
+            if ready and late:
+                ready -= 1  # our own
+            found.append(LoopState(watched.thread.name, watched.kind, lag, ready))
         return found
 
 

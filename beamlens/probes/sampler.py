@@ -5,7 +5,7 @@ One that ran is looked at by its two innermost frames, and walked only if they m
 at which a thread is found, since a thread can be looked at only when it gives the GIL away, and counting looks alone
 would blame the line at which it waits. It looks 10 times a second in a process that does next to nothing, 20 times in
 one that works and 50 times in a busy one; less often where there are very many threads, so that it keeps its own CPU
-under 0.3 % of a core, 1 % in a busy process.
+under 0.2 % of a core, 1 % in a busy process.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from beamlens_actors.backends.threads import spawn
 
 _IDLE, _WORKING, _BUSY, _SLOWEST = 1 / 10, 1 / 20, 1 / 50, 0.5
 _WORKING_FROM, _BUSY_FROM = 0.01, 0.3
-_DUTY_IDLE, _DUTY_BUSY = 0.003, 0.01
+_DUTY_IDLE, _DUTY_BUSY = 0.002, 0.01
 _WALK_AGAIN = 1.0
 _HELD = 0.1
 _COVERED = 0.8

@@ -8,7 +8,10 @@ import pytest
 
 from beamlens.application import instances
 from beamlens.probes import logtap
+from beamlens.probes.gc_pauses import pauses
 from beamlens.telemetry import bus
+
+_PROBES = {"beamlens-gil-ticker", "beamlens-sampler"}
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +30,8 @@ def leaves_nothing_behind():
         instance.stop(1.0)
     assert not left, f"an instance was not stopped: {left}"
     assert not logtap.installed(), "the log tap was left installed"
-    assert not [t.name for t in threading.enumerate() if t.name == "beamlens-gil-ticker" and _soon_alive(t)]
+    assert not [t.name for t in threading.enumerate() if t.name in _PROBES and _soon_alive(t)]
+    assert not pauses.installed, "the callback of the garbage collector was left installed"
 
 
 def _soon_alive(thread):

@@ -7,6 +7,7 @@ from typing import Any
 
 from beamlens.domains.arguments import clamp, error
 from beamlens.domains.domain import callback
+from beamlens.domains.runtime import queues
 from beamlens.domains.runtime.watch import Watch
 from beamlens.evidence import Place
 from beamlens.probes import stack_profile, stacks, waits
@@ -135,7 +136,8 @@ class AskedWork:
         """
         if not sampler.threads:
             return error("not_yet", _NOT_YET)
-        rows = waits.parked(sampler.states(), time.monotonic())
+        ours = queues.own_actors()
+        rows = waits.parked([state for state in sampler.states() if state.name not in ours], time.monotonic())
         return [
             {"at": _at(place), "code": line_of(place), "waits_for": kind, "threads": len(names), "names": names[:5]}
             for place, kind, names in rows[: clamp(limit)]

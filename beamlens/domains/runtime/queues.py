@@ -42,6 +42,15 @@ class Line:
         return {"kind": self.kind, "name": self.name, "message_queue": self.size}
 
 
+def own_actors() -> set[str]:
+    """Names of the actors that Beamlens itself runs."""
+    return {str(ref.name) for ref in pykka_registry.running() if _is_own(ref)}
+
+
+def _is_own(ref: Any) -> bool:
+    return is_own_module(getattr(ref.actor_class, "__module__", ""))
+
+
 def now(*, held: bool = True) -> list[Line]:
     """All of them, the longest first.
 
@@ -57,7 +66,7 @@ def now(*, held: bool = True) -> list[Line]:
 
 def _actors() -> Iterator[Line]:
     for ref in pykka_registry.running()[:_MOST_ACTORS]:
-        if is_own_module(getattr(ref.actor_class, "__module__", "")):
+        if _is_own(ref):
             continue
         inbox: Any = ref.actor_inbox
         # Pykka's own actors have a queue, ours a mailbox.
@@ -84,8 +93,8 @@ def _held() -> Iterator[Line]:
 
 
 def _attributes(value: Any) -> list[tuple[str, Any]]:
-    if type(value) in (ModuleType, type) or not hasattr(type(value), "__dict__"):
-        return []
+    if type(value) in (ModuleType, type) or type(value).__module__ == "concurrent.futures.thread":
+        return []  # an executor's queue is told as the executor's
     try:
         found = object.__getattribute__(value, "__dict__")
     except Exception:  # noqa: BLE001 - it has none of its own
