@@ -54,7 +54,9 @@ def _pool(queue: Any, threads: list[Any]) -> Pool:
     prefix = getattr(executor, "_thread_name_prefix", None) or threads[0].name.rpartition("_")[0] or threads[0].name
     most = getattr(executor, "_max_workers", None)
     idents = tuple(thread.ident for thread in threads if thread.ident is not None)
-    return Pool(str(prefix), queue.qsize(), idents, most if type(most) is int else None)
+    # One that is gone has put a sign into the queue that its threads shall end.
+    queued = queue.qsize() if executor is not None else max(0, queue.qsize() - 1)
+    return Pool(str(prefix), queued, idents, most if type(most) is int else None)
 
 
 def _executor(thread: Any) -> Any:
