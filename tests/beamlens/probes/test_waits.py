@@ -19,6 +19,13 @@ QUEUE = queue.Queue()
 LEFT, RIGHT = socket.socketpair()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def closed_at_the_end():
+    yield
+    LEFT.close()
+    RIGHT.close()
+
+
 def line_of(mark):
     with open(__file__) as file:
         return next(number for number, line in enumerate(file, 1) if line.rstrip().endswith(f"# {mark}"))

@@ -62,7 +62,8 @@ def history(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["top_reducers_window", "burst_detection", "scheduler_health", "scheduler_capacity_available", "hot_changes"]
+    "name",
+    ["top_reducers_window", "burst_detection", "scheduler_health", "scheduler_capacity_available", "hot_changes"],
 )
 def test_without_history_the_answer_is_not_yet(domain, name):
     assert ask(domain, name)["error"] == "not_yet"
