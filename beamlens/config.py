@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from beamlens.errors import ConfigError
 
@@ -57,3 +58,24 @@ def _amount(text: str) -> float | None:
         name = "BEAMLENS_BUDGET_USD_PER_DAY"
         raise ConfigError(f"{name} must be US dollars, at least 0, not {text!r}", field=name)
     return amount
+
+
+def state_folder(given: object) -> Path | None:
+    """A state directory as an absolute path; it is made when it is first needed.
+
+    Raises:
+        ConfigError: It is no path, or a file.
+    """
+    if given is None:
+        return None
+    if not isinstance(given, str | os.PathLike) or not str(given) or "\0" in str(given):
+        raise ConfigError(f"state_dir must be a path or None, not {given!r}", field="state_dir")
+    try:
+        # Absolute: the host may change its working directory.
+        folder = Path(given).expanduser().absolute()
+        is_file = folder.exists() and not folder.is_dir()
+    except (ValueError, TypeError, RuntimeError, OSError) as error:
+        raise ConfigError(f"state_dir cannot be used: {given!r} ({error})", field="state_dir") from error
+    if is_file:
+        raise ConfigError(f"state_dir must be a folder, and {str(folder)!r} is a file", field="state_dir")
+    return folder

@@ -11,6 +11,8 @@
     ├── LLMError                        a model call failed; says how
     ├── BudgetExceeded                  a model call was not made: its budget is spent; says which limit
     ├── ToolError                       in beamlens.agent: a tool refuses, the model gets the text
+    ├── SessionRunning                  in beamlens.agent: a session of that id runs; carries it
+    ├── JournalError                    in beamlens.agent.journal, with a tree of its own: a session's file
     └── LuaError                        in beamlens.lua
 """
 

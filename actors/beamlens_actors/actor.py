@@ -252,7 +252,7 @@ class Launcher(Generic[A]):
         actor = self._make_actor(cell, args, kwargs)
         ref = actor.actor_ref
         try:
-            cell.mailbox.bind(cell.waker)
+            cell.bind_mailbox()
         except BaseException:
             cell.never_bound()
             raise

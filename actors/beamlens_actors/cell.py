@@ -19,7 +19,7 @@ from beamlens_actors import context, pykka_registry
 from beamlens_actors.bonds import Bonds
 from beamlens_actors.errors import ActorDead, AskTimeout, ReplyError, SelfAsk, StartTimeout
 from beamlens_actors.future import Future
-from beamlens_actors.mailbox import QueueMailbox
+from beamlens_actors.mailbox import NO_LANE, QueueMailbox, direct_lane
 from beamlens_actors.messages import Down, Envelope, Exit
 from beamlens_actors.reasons import Crash, ExitReason, Killed, Normal
 
@@ -83,6 +83,7 @@ class Cell:
         "current",
         "finished",
         "handle",
+        "lane",
         "mailbox",
         "maker",
         "name",
@@ -102,6 +103,7 @@ class Cell:
         self.backend = backend
         self.mailbox = mailbox
         self.waker = backend.make_waker()
+        self.lane = NO_LANE
         self.starter = context.current_cell()
         """The cell that waits in `start` for this one; `None` once started."""
         self.maker: object = None
@@ -141,16 +143,29 @@ class Cell:
     @property
     def ended(self) -> Future[None]:
         """Its end, `on_terminate` included. Made when first asked for."""
-        with self.bonds.lock:
-            if self._ended is None:
-                self._ended = Future()
-                if self.finished:
-                    self._ended.resolve(None)
-            return self._ended
+        if self._ended is None:
+            with self.bonds.lock:
+                made: Future[None] = Future()
+                # A finaliser, which may run wherever something is made, may have come here meanwhile.
+                if self._ended is None:
+                    self._ended = made
+            # Whoever ends it says that first and looks for this then; here it is the other way round.
+            if self.finished:
+                self._ended.resolve(None)
+        return self._ended
 
     def dead(self) -> ActorDead:
         """The error for who wants something of this ended actor."""
         return ActorDead(f"{self.name} has ended: {self.reason}", self.reason)
+
+    def bind_mailbox(self) -> None:
+        """Become the owner of its mailbox.
+
+        Raises:
+            MailboxInUse: another actor is.
+        """
+        self.mailbox.bind(self.waker)
+        self.lane = self.ref._lane = direct_lane(self.mailbox)
 
     def check_may_wait(self) -> None:
         """Refuse a wait for this actor that cannot end.
@@ -215,25 +230,38 @@ class Cell:
         self.started.resolve(None)
         return True
 
-    def run(self, budget: Iterable[None] = UNBOUNDED) -> Outcome:
+    def run(self, budget: Iterable[None] = UNBOUNDED) -> Outcome:  # noqa: C901, PLR0912 - calls would cost most of it
         """Handle messages until none is left, or `budget` is spent.
 
         When it says that none is left, the waker sleeps, and whoever puts the next message wakes it.
         """
-        actor, waker = self.actor, self.waker
-        system, get = self._system, self.mailbox.get
+        actor, waker, system, lane = self.actor, self.waker, self._system, self.lane
+        get = self.mailbox.get if lane is NO_LANE else None
         # A sender wakes only who says it sleeps. That is said before the last look, so that nothing is missed.
         waker.sleeping = True
         try:
             for _ in budget:
                 if system and not self._handle_system(actor):
                     return Outcome.END
-                envelope = get()
-                if envelope is None:
-                    if waker.sleeping:
-                        return Outcome.IDLE
-                    waker.sleeping = True  # somebody woke it meanwhile: look once more
-                    continue
+                queue = lane.queue
+                if queue:
+                    # Lane.take, written out: the call would take a fifth of the time of a message.
+                    size = len(queue)
+                    if size > lane.high_water:  # noqa: PLR1730
+                        lane.high_water = size
+                    try:
+                        envelope = queue.popleft()
+                    except IndexError:
+                        continue
+                    lane.taken += 1
+                else:
+                    found = None if get is None else get()
+                    if found is None:
+                        if waker.sleeping:
+                            return Outcome.IDLE
+                        waker.sleeping = True  # somebody woke it meanwhile: look once more
+                        continue
+                    envelope = found
                 self.current = envelope
                 # See kill() for why `current` is set before looking again.
                 if system and not self._system_first(actor, envelope):
@@ -300,7 +328,7 @@ class Cell:
 
     def _system_message(self, actor: Actor, kind: str, first: Any, second: Any) -> ExitReason | None:
         if kind is DOWN:
-            if self.bonds.monitored.pop(first.monitor, None) is not None:
+            if self.bonds.drop_monitored(first.monitor) is not None:
                 actor.on_down(first)
             return None
         if kind is LINK:
@@ -370,11 +398,9 @@ class Cell:
             self.backend.abandon(self)
         else:
             self.backend.release(self)
-        with self.bonds.lock:
-            self.finished = True
-            ended = self._ended
-        if ended is not None:
-            ended.resolve(None)
+        self.finished = True
+        if self._ended is not None:
+            self._ended.resolve(None)
 
     def _close_mailbox(self) -> list[Envelope]:
         try:

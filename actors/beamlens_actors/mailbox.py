@@ -94,8 +94,65 @@ class Mailbox(Protocol):
 
 _BATCH = 64
 _NONE_LEFT = object()
+_NO_PERMITS: Iterator[None] = iter(())
 # An empty deque takes 700 bytes, and in a large system many actors have not got a message yet.
 _NEVER_USED: deque[Envelope] = deque(maxlen=0)
+
+
+class Lane:
+    """What one owner gets through a `QueueMailbox`; each owner has its own, and none after its end.
+
+    To put a message is to take a permit and append, and to look then whether the owner sleeps, and whether the lane
+    was closed meanwhile. Each is one step of the interpreter, so it needs no lock. Permits are granted by the batch,
+    never more than there is room for: what was granted and not taken out is in the queue or on its way.
+    """
+
+    __slots__ = ("closed", "granted", "high_water", "permits", "queue", "taken")
+
+    def __init__(self) -> None:
+        self.permits = _NO_PERMITS
+        self.queue = _NEVER_USED
+        self.granted = 0
+        self.taken = 0
+        self.high_water = 0
+        self.closed = False
+
+    def holds(self, envelope: Envelope) -> bool:
+        """Whether it is in the queue: once the lane is closed, nobody will look there."""
+        return any(one is envelope for one in list(self.queue))
+
+    def take(self) -> Envelope | None:
+        """The next message; only the owner calls it."""
+        size = len(self.queue)
+        if not size:
+            return None
+        # The queue only grows between two of them, so this sees every peak and senders need not look.
+        if size > self.high_water:  # noqa: PLR1730 - max() is a call, on the hot path
+            self.high_water = size
+        try:
+            envelope = self.queue.popleft()
+        except IndexError:  # dropped by a sender meanwhile
+            return None
+        self.taken += 1
+        return envelope
+
+    def close(self) -> list[Envelope]:
+        """Shut it, and return what is left."""
+        self.permits = _NO_PERMITS
+        self.closed = True
+        self.high_water = max(self.high_water, len(self.queue))
+        left: list[Envelope] = []
+        while self.queue:
+            try:
+                left.append(self.queue.popleft())
+            except IndexError:
+                break
+        return left
+
+
+NO_LANE = Lane()
+"""Where nothing is put and nothing found: every sender and owner turns to the mailbox itself."""
+NO_LANE.close()
 
 
 class QueueMailbox:
@@ -106,14 +163,11 @@ class QueueMailbox:
         "_blocked",
         "_capacity",
         "_dropped",
-        "_granted",
         "_high_water",
+        "_lane",
         "_lock",
         "_overflow",
-        "_permits",
-        "_queue",
         "_room",
-        "_taken",
         "_waker",
     )
 
@@ -142,12 +196,7 @@ class QueueMailbox:
         self._capacity = capacity
         self._overflow = overflow
         self._block_timeout = block_timeout
-        self._queue = _NEVER_USED
-        # Each put takes a permit, which is one step of the interpreter and so needs no lock. They are granted by the
-        # batch, never more than there is room for: what was granted and not taken out is in the queue or on its way.
-        self._permits: Iterator[None] = iter(())
-        self._granted = 0
-        self._taken = 0
+        self._lane = NO_LANE
         self._dropped = 0
         self._high_water = 0
         self._waker: Waker | None = None
@@ -175,115 +224,101 @@ class QueueMailbox:
         with self._lock:
             if self._waker is not None:
                 raise MailboxInUse("this mailbox belongs to an actor that is alive")
-            # Its own ones: what comes too late for the last owner goes to where nobody looks.
-            self._permits, self._queue = iter(()), _NEVER_USED
-            self._granted = self._taken = 0
+            self._lane = Lane()
             self._waker = waker
 
     def put(self, envelope: Envelope, waker: Waker) -> Envelope | None:
-        """See `Mailbox.put`."""
-        # Both before the owner is looked at: they are its own then, and never those of the next one.
-        permits, queue = self._permits, self._queue
+        """See `Mailbox.put`. `ActorRef.tell` does the same without calling it."""
+        lane = self._lane
+        # After the lane was looked at: it is this owner's then, or closed, and never that of the next one.
         if self._waker is not waker:
             raise MailboxClosed
-        try:
-            next(permits)
-        except StopIteration:
-            return self._put_slowly(envelope, waker)
-        queue.append(envelope)
-        if waker.sleeping:
-            waker.wake()
-        # Whoever closed it meanwhile may have looked through the queue before.
-        if self._waker is not waker and any(one is envelope for one in list(queue)):
-            raise MailboxClosed
-        return None
+        for _permit in lane.permits:
+            lane.queue.append(envelope)
+            if waker.sleeping:
+                waker.wake()
+            if lane.closed and lane.holds(envelope):
+                raise MailboxClosed
+            return None
+        return self._put_slowly(envelope, waker)
 
     def _put_slowly(self, envelope: Envelope, waker: Waker) -> Envelope | None:
         with self._lock:
             if self._waker is not waker:
                 raise MailboxClosed
-            dropped = self._permit(envelope, waker)
+            lane = self._lane
+            dropped = self._permit(lane, envelope, waker)
             if dropped is envelope:
                 return envelope
-            self._queue.append(envelope)
+            lane.queue.append(envelope)
         if waker.sleeping:
             waker.wake()
         return dropped
 
-    def _permit(self, envelope: Envelope, waker: Waker) -> Envelope | None:
+    def _permit(self, lane: Lane, envelope: Envelope, waker: Waker) -> Envelope | None:
         """Get a permit under the lock; returns what was dropped for it, which may be the envelope itself."""
-        if self._grant():
+        if self._grant(lane):
             return None
         if self._overflow == "drop_newest":
             self._dropped += 1
             return envelope
         if self._overflow == "drop_oldest":
-            return self._drop_oldest(envelope)
+            return self._drop_oldest(lane, envelope)
         if self._room is None:
-            self._refuse()
+            self._refuse(lane)
         else:
-            self._wait_for_room(self._room, waker)
+            self._wait_for_room(self._room, lane, waker)
         return None
 
-    def _grant(self) -> bool:
+    def _grant(self, lane: Lane) -> bool:
         """Take a permit, and grant more for those who come next, if there is room."""
         # Another sender may have had some granted meanwhile.
-        if next(self._permits, _NONE_LEFT) is not _NONE_LEFT:
+        if next(lane.permits, _NONE_LEFT) is not _NONE_LEFT:
             return True
-        granted = self._granted
-        queue = deque() if self._queue is _NEVER_USED else self._queue
-        room = self._capacity - max(granted - self._taken, len(queue))
+        granted = lane.granted
+        queue = deque() if lane.queue is _NEVER_USED else lane.queue
+        room = self._capacity - max(granted - lane.taken, len(queue))
         if room <= 0:
             return False
         batch = min(room, _BATCH)
         permits = itertools.repeat(None, batch - 1)
-        if self._granted != granted:
-            return self._grant()  # a finaliser, which may run wherever something is made, has sent meanwhile
+        if lane.granted != granted:
+            return self._grant(lane)  # a finaliser, which may run wherever something is made, has sent meanwhile
         # In this order: who finds permits finds the queue that belongs to them.
-        self._granted, self._queue, self._permits = granted + batch, queue, permits
+        lane.granted, lane.queue, lane.permits = granted + batch, queue, permits
         return True
 
-    def _drop_oldest(self, envelope: Envelope) -> Envelope:
+    def _drop_oldest(self, lane: Lane, envelope: Envelope) -> Envelope:
         # The new one goes in with the permit of the one that goes out.
         self._dropped += 1
         try:
-            return self._queue.popleft()
+            return lane.queue.popleft()
         except IndexError:
             # The owner was faster, or those with permits are on their way: of these this one was the oldest then.
             return envelope
 
-    def _refuse(self) -> None:
+    def _refuse(self, lane: Lane) -> None:
         self._dropped += 1
-        raise MailboxFull(f"the mailbox holds {len(self._queue)} messages, its capacity")
+        raise MailboxFull(f"the mailbox holds {len(lane.queue)} messages, its capacity")
 
-    def _wait_for_room(self, room: Condition, waker: Waker) -> None:
+    def _wait_for_room(self, room: Condition, lane: Lane, waker: Waker) -> None:
         cell = context.current_cell()
         if (cell is not None and cell.waker is waker) or not context.may_block():
-            self._refuse()
+            self._refuse(lane)
         self._blocked += 1
         try:
-            granted = room.wait_until(lambda: self._waker is not waker or self._grant(), self._block_timeout)
+            granted = room.wait_until(lambda: lane.closed or self._grant(lane), self._block_timeout)
         finally:
             self._blocked -= 1
-        if self._waker is not waker:
+        if lane.closed:
             raise MailboxClosed
         if not granted:
-            self._refuse()
+            self._refuse(lane)
 
     def get(self) -> Envelope | None:
         """See `Mailbox.get`."""
-        size = len(self._queue)
-        if not size:
-            return None
-        # The queue only grows between two gets, so this sees every peak and senders need not look.
-        if size > self._high_water:  # noqa: PLR1730 - max() is a call, on the hot path
-            self._high_water = size
-        try:
-            envelope = self._queue.popleft()
-        except IndexError:  # dropped by a sender meanwhile
-            return None
-        self._taken += 1
-        if self._blocked and self._room is not None:
+        envelope = self._lane.take()
+        if self._blocked and envelope is not None and self._room is not None:
             with self._room:
                 self._room.notify()
         return envelope
@@ -294,27 +329,29 @@ class QueueMailbox:
             if self._waker is not waker:
                 return []
             self._waker = None
-            self._high_water = max(self._high_water, len(self._queue))
-            left = self._drain()
+            left = self._lane.close()
+            self._high_water = max(self._high_water, self._lane.high_water)
             if self._room is not None:
                 self._room.notify_all()
         return left
 
-    def _drain(self) -> list[Envelope]:
-        left: list[Envelope] = []
-        while self._queue:
-            try:
-                left.append(self._queue.popleft())
-            except IndexError:
-                break
-        return left
-
     def stats(self) -> MailboxStats:
         """See `Mailbox.stats`. A refused message counts as dropped."""
-        size = len(self._queue)
-        return MailboxStats(size, self._capacity, self._dropped, max(self._high_water, size))
+        lane = self._lane
+        size = len(lane.queue)
+        return MailboxStats(size, self._capacity, self._dropped, max(self._high_water, lane.high_water, size))
 
     def lost_in_fork(self) -> None:
         """In a forked child: locks that another thread may have held are replaced."""
         self._fresh_locks()
         self._blocked = 0
+
+
+def direct_lane(mailbox: Mailbox) -> Lane:
+    """What the owner of `mailbox` and those who send to it may use instead of `get` and `put`.
+
+    There is none where these do more: in a subclass, and where senders wait for room.
+    """
+    if type(mailbox) is QueueMailbox and mailbox._room is None:  # noqa: SLF001 - this module's own
+        return mailbox._lane  # noqa: SLF001
+    return NO_LANE

@@ -18,7 +18,7 @@ def monitor(watcher: ActorRef[Any], target: ActorRef[Any]) -> Monitor:
     With `NoProcess()` at once when it has.
     """
     handle = Monitor(target)
-    watcher._cell.bonds.monitored[handle] = target._cell
+    watcher._cell.bonds.add_monitored(handle, target._cell)
     if not target._cell.bonds.add_watcher(handle, watcher._cell):
         watcher._cell.down(Down(target, NoProcess(), handle))
     return handle
@@ -26,7 +26,7 @@ def monitor(watcher: ActorRef[Any], target: ActorRef[Any]) -> Monitor:
 
 def demonitor(watcher: ActorRef[Any], handle: Monitor) -> None:
     """Undo `monitor`; a `Down` that is under way is not delivered. Fine when it was before."""
-    target = watcher._cell.bonds.monitored.pop(handle, None)
+    target = watcher._cell.bonds.drop_monitored(handle)
     if target is not None:
         target.bonds.remove_watcher(handle)
 

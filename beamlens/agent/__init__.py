@@ -39,6 +39,11 @@ if TYPE_CHECKING:
     from beamlens.agent.ref import AgentRef, AlreadyRunning, CannotContinue
     from beamlens.agent.registry import AgentKey, AgentRegistry
     from beamlens.agent.services import Services
+    from beamlens.agent.session import Session, SessionRef
+    from beamlens.agent.session_lives import SessionRunning
+    from beamlens.agent.session_registry import SessionRegistry
+    from beamlens.agent.session_state import HealthSummary, SessionHealth, SessionState, SessionStats
+    from beamlens.agent.session_supervisor import SessionSupervisor
     from beamlens.agent.stateless import run_agent
     from beamlens.agent.subagent_coordinator import SubagentCoordinator
     from beamlens.agent.subagents import SubagentSpec, SubagentSupervisor
@@ -72,6 +77,11 @@ _HOMES = {
     "beamlens.agent.ref": "AgentRef AlreadyRunning CannotContinue",
     "beamlens.agent.registry": "AgentKey AgentRegistry",
     "beamlens.agent.services": "Services",
+    "beamlens.agent.session": "Session SessionRef",
+    "beamlens.agent.session_registry": "SessionRegistry",
+    "beamlens.agent.session_state": "HealthSummary SessionHealth SessionState SessionStats",
+    "beamlens.agent.session_lives": "SessionRunning",
+    "beamlens.agent.session_supervisor": "SessionSupervisor",
     "beamlens.agent.stateless": "run_agent",
     "beamlens.agent.subagent_coordinator": "SubagentCoordinator",
     "beamlens.agent.subagents": "SubagentSpec SubagentSupervisor",
@@ -119,6 +129,7 @@ __all__ = [
     "Delta",
     "DispatchLimits",
     "Dispatcher",
+    "HealthSummary",
     "InvalidTranscript",
     "Ledger",
     "Limits",
@@ -129,7 +140,15 @@ __all__ = [
     "PromptLog",
     "RunOutcome",
     "Services",
+    "Session",
     "SessionEvent",
+    "SessionHealth",
+    "SessionRef",
+    "SessionRegistry",
+    "SessionRunning",
+    "SessionState",
+    "SessionStats",
+    "SessionSupervisor",
     "SubagentCoordinator",
     "SubagentResult",
     "SubagentSpec",

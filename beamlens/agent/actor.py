@@ -32,11 +32,12 @@ from beamlens.agent.tool import Tool
 from beamlens.agent.transcript import unanswered
 from beamlens.errors import BeamlensError, ConfigError
 from beamlens.telemetry import new_trace_id
-from beamlens_actors import AbortSignal, Actor, ActorError, ExitReason, ReplyError
+from beamlens_actors import AbortSignal, Actor, ActorDead, ActorError, ExitReason, ReplyError
 from beamlens_supervision import SupervisionError, Task
 
 if TYPE_CHECKING:
     from beamlens.agent.core import AgentCore
+    from beamlens.agent.events import AgentEvent
     from beamlens.llm.client import LLMClient, Message
 
 logger = logging.getLogger("beamlens.agent")
@@ -59,7 +60,9 @@ class _KillRun:
 
 
 @dataclass(frozen=True, slots=True)
-class _Setup:
+class AgentSetup:
+    """What makes an agent, checked; see `Agent.start`."""
+
     system_prompt: str
     tools: tuple[Tool, ...]
     client: LLMClient | None
@@ -109,33 +112,26 @@ class Agent(Actor):
             ConfigError: A value that cannot be.
             AlreadyRegistered: An agent of that key runs; carries it.
         """
-        if not isinstance(system_prompt, str):
-            raise ConfigError(f"system_prompt must be a text, not {system_prompt!r}", field="system_prompt")
-        for tool in tools:
-            if not isinstance(tool, Tool):
-                raise ConfigError(f"a tool is a Tool, not {tool!r}", field="tools")
-            tool.spec()  # a schema that cannot be described fails here rather than in a run
-        names = [tool.name for tool in tools]
-        if repeated := {name for name in names if names.count(name) > 1}:
-            raise ConfigError(f"two tools are named {', '.join(sorted(repeated))}", field="tools")
+        setup = AgentSetup(
+            system_prompt, tuple(tools), client, limits or Limits(), tuple(messages), queue_mode, on_run_end
+        )
+        check_setup(setup)
         ground = core or default_core()
         key = check_key((session or secrets.token_hex(8), role, index))
         launcher = cls.options(name=f"agent:{'/'.join(map(str, key))}", register=(ground.registry, key))
-        setup = _Setup(system_prompt, tuple(tools), client, limits or Limits(), tuple(messages), queue_mode, on_run_end)
         ref = launcher.start(ground, key, setup)
         return cast("AgentRef", ref)
 
-    def __init__(self, core: AgentCore, key: AgentKey, setup: _Setup) -> None:
+    def __init__(self, core: AgentCore, key: AgentKey, setup: AgentSetup, talk: Conversation | None = None) -> None:
         super().__init__()
         self._core = core
         self._key = key
         self._setup = setup
-        self._talk = Conversation(key.session_id, setup.messages, setup.queue_mode)
+        self._talk = talk or Conversation(key.session_id, setup.messages, setup.queue_mode)
         self._stopped = AbortSignal()
         self._abort = self._stopped.child()
         self._task: Task[RunOutcome] | None = None
-        hourly = setup.limits.calls_per_hour
-        self._ledger = None if hourly is None else Ledger(Budget(calls_per_hour=hourly))
+        self._ledger = hourly(setup.limits)
 
     def on_start(self) -> None:
         """Be ready; see to it that its run ends with it, also when it is killed."""
@@ -210,7 +206,10 @@ class Agent(Actor):
         run_id, trace_id = secrets.token_hex(8), new_trace_id()
         talk = self._talk
         self._abort = self._stopped.child()
-        history = talk.begin(run_id)
+        try:
+            history = talk.begin(run_id, trace_id)
+        except ActorDead as dead:
+            raise ReplyError(dead) from dead
         loop = self._make_loop(run_id)
         try:
             self._task = self._core.services.loop_tasks().run_nolink(
@@ -220,14 +219,14 @@ class Agent(Actor):
             talk.idle()
             raise ReplyError(BeamlensError(f"the run could not be started: {error}")) from error
         abort = self._abort
-        self._task.add_done_callback(lambda task: self._run_ended(task, run_id, trace_id, abort))
+        self._task.add_done_callback(lambda task: self._run_ended(task, run_id, abort))
         return run_id
 
-    def _run_ended(self, task: Task[RunOutcome], run_id: str, trace_id: str, abort: AbortSignal) -> None:
+    def _run_ended(self, task: Task[RunOutcome], run_id: str, abort: AbortSignal) -> None:
         # On whatever thread ended the task: it must be told even if this actor is gone.
         result = task.outcome()
         abort.abort("the run ended")  # a thread that was abandoned must not go on asking models
-        again = self._talk.finish(run_id, trace_id, "" if result.ok else repr(result.reason))
+        again = self._talk.finish(run_id, "" if result.ok else repr(result.reason))
         outcome = self._talk.state().outcome
         if self._setup.on_run_end is not None and outcome is not None and not again:
             try:
@@ -238,6 +237,11 @@ class Agent(Actor):
             self.actor_ref.tell(_RunEnded(run_id, again))
         except ActorError:
             self._talk.idle()
+
+    def _hear(self, event: AgentEvent) -> None:
+        # On the run's thread, and before any lock: the agent itself answers at once, whoever is slow.
+        self._talk.subscribers.wait_for_room(event)
+        self._talk.hear(event)
 
     def _make_loop(self, run_id: str) -> AgentLoop:
         talk = self._talk
@@ -252,7 +256,7 @@ class Agent(Actor):
             client=self._setup.client,
             until="answer",
             fallback=False,
-            listener=talk.hear,
+            listener=self._hear,
             steering=lambda: talk.pull("steering", run_id),
             follow_ups=lambda: talk.pull("follow_ups", run_id),
             ledger=self._ledger,
@@ -260,6 +264,28 @@ class Agent(Actor):
             updates=talk.subscribers.want_updates,
             queue=talk.subscribers.fullest,
         )
+
+
+def hourly(limits: Limits) -> Ledger | None:
+    """What an agent may ask in an hour, over all its runs; ``None`` without such a limit."""
+    return None if limits.calls_per_hour is None else Ledger(Budget(calls_per_hour=limits.calls_per_hour))
+
+
+def check_setup(setup: AgentSetup) -> None:
+    """Refuse what cannot be an agent.
+
+    Raises:
+        ConfigError: Names what is wrong.
+    """
+    if not isinstance(setup.system_prompt, str):
+        raise ConfigError(f"system_prompt must be a text, not {setup.system_prompt!r}", field="system_prompt")
+    for tool in setup.tools:
+        if not isinstance(tool, Tool):
+            raise ConfigError(f"a tool is a Tool, not {tool!r}", field="tools")
+        tool.spec()  # a schema that cannot be described fails here rather than in a run
+    names = [tool.name for tool in setup.tools]
+    if repeated := {name for name in names if names.count(name) > 1}:
+        raise ConfigError(f"two tools are named {', '.join(sorted(repeated))}", field="tools")
 
 
 __all__ = ["Agent", "AgentState"]

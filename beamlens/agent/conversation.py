@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -61,24 +61,46 @@ class Conversation:
     Events of a run that is not the current one are dropped: it was given up, and whatever it does is void.
     """
 
-    def __init__(self, session_id: str, messages: Sequence[Message], mode: QueueMode) -> None:
+    def __init__(
+        self,
+        session_id: str,
+        messages: Sequence[Message],
+        mode: QueueMode,
+        *,
+        before: Conversation | None = None,
+        keep: Callable[[AgentEvent], object] | None = None,
+        outcome: RunOutcome | None = None,
+    ) -> None:
+        """Begin one.
+
+        Args:
+            session_id: Its session.
+            messages: What was said before.
+            mode: Whether queued messages are taken one or all at a time.
+            before: That of an actor that crashed, and whose subscribers and queues are taken over.
+            keep: Is given each event that counts, in order; must not block.
+            outcome: How the last run before ended.
+        """
         self.session_id = session_id
-        self.subscribers = Subscribers(session_id)
+        self.subscribers: Subscribers = Subscribers(session_id) if before is None else before.subscribers
         self._mode = mode
+        self._keep = keep
         # Re-entrant: a subscriber's mailbox may run its end here, and with it anybody's callbacks.
         self._changed = Condition()
         self._messages = list(messages)
         self._current = ""
-        self._run_id = ""
+        self._run_id = "" if outcome is None else outcome.run_id
+        self._trace_id = ""
         self._heard: SoFar | None = None
         self._pending: set[str] = set()
         self._iteration = 0
-        self._error = ""
-        self._outcome: RunOutcome | None = None
+        self._error = "" if outcome is None else outcome.error
+        self._outcome = outcome
         self._told_end = False
         self._closed = False
-        self._steering: deque[Message] = deque()
-        self._follow_ups: deque[Message] = deque()
+        self._let_go = False
+        self._steering: deque[Message] = deque() if before is None else before._steering  # noqa: SLF001 - of this class
+        self._follow_ups: deque[Message] = deque() if before is None else before._follow_ups  # noqa: SLF001
 
     def state(self) -> AgentState:
         """How it is now."""
@@ -125,10 +147,17 @@ class Conversation:
 
     # -- a run -----------------------------------------------------------------------------------------------
 
-    def begin(self, run_id: str) -> tuple[Message, ...]:
-        """A run begins; the conversation before it."""
+    def begin(self, run_id: str, trace_id: str) -> tuple[Message, ...]:
+        """A run begins; the conversation before it.
+
+        Raises:
+            ActorDead: The agent has ended: it was killed while it was about to begin.
+        """
         with self._changed:
+            if self._closed:
+                raise ActorDead(f"the agent of session {self.session_id!r} has ended")
             self._current = self._run_id = run_id
+            self._trace_id = trace_id
             self._told_end = False
             self._error, self._heard, self._iteration = "", None, 0
             self._pending.clear()
@@ -140,6 +169,8 @@ class Conversation:
             if event.run_id != self._current or self._told_end:
                 return
             self._apply(event)
+            if self._keep is not None:
+                self._keep(event)
             self.subscribers.offer(event)
 
     def _apply(self, event: AgentEvent) -> None:
@@ -163,7 +194,7 @@ class Conversation:
             case events.AgentEnd(outcome=outcome):
                 self._outcome, self._told_end = outcome, True
 
-    def finish(self, run_id: str, trace_id: str, lost: str = "") -> bool:
+    def finish(self, run_id: str, lost: str = "", stopped_by: str = "crashed") -> bool:
         """A run's task has ended; `lost` says how, if not by returning. Its terminal event is told if it was not.
 
         Returns:
@@ -173,7 +204,7 @@ class Conversation:
             if run_id != self._current:
                 return False
             if not self._told_end:
-                self._tell_lost(run_id, trace_id, lost or "it ended without a word")
+                self._tell_lost(run_id, lost or "it ended without a word", stopped_by)
             answered = self._outcome is not None and self._outcome.stopped_by == "answered"
             if answered and self._follow_ups and not self._closed:
                 return True
@@ -185,18 +216,29 @@ class Conversation:
         with self._changed:
             self._current = ""
             self._pending.clear()
-            if self._closed:
+            if self._let_go:
                 self.subscribers.end()
             self._changed.notify_all()
 
-    def _tell_lost(self, run_id: str, trace_id: str, reason: str) -> None:
+    def cut_off(self, reason: str, stopped_by: str) -> None:
+        """End the run that goes on, if one does: its actor has ended. What it still does is void."""
+        with self._changed:
+            if self._current:
+                self.finish(self._current, reason, stopped_by)
+                self.idle()
+
+    def _tell_lost(self, run_id: str, reason: str, stopped_by: str) -> None:
         # Killed between a call and its result: the next run would send a conversation that nobody accepts.
+        trace_id = self._trace_id
         results = unanswered(self._messages)
         if results is not None:
             self.hear(events.MessageStart(run_id, trace_id, results.role))
             self.hear(events.MessageEnd(run_id, trace_id, results))
-        outcome = RunOutcome("crashed", self._iteration, error=f"the run was lost: {reason}", run_id=run_id)
-        self.hear(events.AgentError(run_id, trace_id, outcome.error))
+        outcome = RunOutcome(stopped_by, self._iteration, error=f"the run was lost: {reason}", run_id=run_id)
+        if stopped_by == "aborted":
+            self.hear(events.AgentCancelled(run_id, trace_id, reason))
+        else:
+            self.hear(events.AgentError(run_id, trace_id, outcome.error))
         self.hear(events.AgentEnd(run_id, trace_id, outcome))
 
     # -- waiting ---------------------------------------------------------------------------------------------
@@ -215,10 +257,11 @@ class Conversation:
                 raise ActorDead(f"the agent of session {self.session_id!r} has ended")
             return self._outcome
 
-    def close(self) -> None:
-        """The agent has ended. Subscribers are let go after the end of its run."""
+    def close(self, *, let_go: bool = True) -> None:
+        """The agent has ended. Subscribers are let go after the end of its run, unless there is a successor."""
         with self._changed:
             self._closed = True
-            if not self._current:
+            self._let_go = self._let_go or let_go
+            if self._let_go and not self._current:
                 self.subscribers.end()
             self._changed.notify_all()

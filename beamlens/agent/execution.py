@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from beamlens.agent.tool import Tool, ToolResult
 from beamlens.agent.tool_call import RunningCall
 from beamlens.telemetry import run as runs
 from beamlens_actors import AbortSignal, clock
+from beamlens_actors.waiting import Condition
 
 if TYPE_CHECKING:
     from beamlens.agent.services import Services
@@ -144,7 +144,7 @@ class _Batch:
         self._queued = deque(execution.make(index, call, self._wake) for index, call in enumerate(calls))
         self._running: list[RunningCall] = []
         self._results: list[ToolResult | None] = [None] * len(calls)
-        self._changed = threading.Condition()
+        self._changed = Condition()
         self._woken = False
         self._kill_at: float | None = None
 
@@ -174,7 +174,7 @@ class _Batch:
         due = min(running.due for running in self._running)
         due = due if self._kill_at is None else min(due, self._kill_at)
         with self._changed:
-            clock.wait_until(self._changed, lambda: self._woken, max(0.0, due - clock.monotonic()))
+            self._changed.wait_until(lambda: self._woken, max(0.0, due - clock.monotonic()))
             self._woken = False
 
     def _start(self) -> None:
@@ -209,7 +209,8 @@ class _Batch:
                 self._settle(running, result)
 
     def _settle(self, running: RunningCall, result: ToolResult, *, dispatched: bool = True) -> None:
-        result = dataclasses.replace(result, call_id=running.call.id)
+        if result.call_id != running.call.id:
+            result = dataclasses.replace(result, call_id=running.call.id)
         self._results[running.index] = result
         self._execution.end(running, result, dispatched=dispatched)
 

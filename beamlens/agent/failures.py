@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -13,6 +14,8 @@ from beamlens_actors import Aborted, ActorCrashed
 from beamlens_supervision import TaskEnded
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from beamlens.agent.supervised import Supervised
     from beamlens.llm.client import ToolCall
 
@@ -37,6 +40,12 @@ WORTH_ANOTHER_TRY = frozenset({"tool_exception", "tool_caught", "tool_task_crash
 """Those after which an idempotent tool is tried again. A timeout is not: it covers all attempts."""
 
 
+MOST_LEAVES = 8
+"""So many different exceptions of a group are named."""
+_MOST_LOOKED_AT = 1000
+_MOST_OF_ONE = 300
+
+
 def failed(call: ToolCall, kind: str, own: str, outside: str = "", source: str = "") -> ToolResult:
     """The one result of a call that failed: our own words and, after them, those of what failed, from outside."""
     trust = untrusted(call.name, source) if outside else TrustMetadata(tool=call.name)
@@ -51,7 +60,7 @@ def untrusted(tool: str, source: str) -> TrustMetadata:
 def of_task(call: ToolCall, tool: Tool, task: Supervised[Any]) -> ToolResult:
     """The result of a call whose task has ended without a value."""
     error, name = task.error(), tool.name
-    kind, own, said = "tool_exception", f"{name} failed: ", f"{type(error).__name__}: {error}"
+    kind, own, said = "tool_exception", f"{name} failed: ", "" if error is None else describe(error)
     if task.raised is error and isinstance(error, ToolError):
         text = str(error)
         kind, own, said = "tool_error", text[: error.own], text[error.own :]
@@ -62,10 +71,52 @@ def of_task(call: ToolCall, tool: Tool, task: Supervised[Any]) -> ToolResult:
     elif task.raised is error:
         pass
     elif isinstance(error, ActorCrashed):
-        kind, said = "tool_caught", f"{type(error.cause).__name__}: {error.cause}"
+        kind, said = "tool_caught", describe(error.cause)
     elif isinstance(error, TaskEnded):
         kind, own, said = "tool_task_crashed", f"the task of {name} was ended: {error}", ""
     return failed(call, kind, own, said, tool.source)
+
+
+def describe(error: BaseException) -> str:
+    """An exception in words: of a group those of what it is made of, for its own text names none of them."""
+    if not isinstance(error, BaseExceptionGroup):
+        return _in_words(error)
+    # Its leaves and how often each came, in their order.
+    leaves: dict[str, int] = {}
+    looked_at = list(islice(_leaves(error), _MOST_LOOKED_AT + 1))
+    for leaf in looked_at[:_MOST_LOOKED_AT]:
+        said = _cut(_in_words(leaf))
+        leaves[said] = leaves.get(said, 0) + 1
+    named = [said if count == 1 else f"{said} ({count} times)" for said, count in islice(leaves.items(), MOST_LEAVES)]
+    if len(looked_at) > _MOST_LOOKED_AT:
+        named.append("and more")
+    elif len(leaves) > MOST_LEAVES:
+        named.append(f"and {len(leaves) - MOST_LEAVES} others")
+    return f"{type(error).__name__}: {_cut(error.message)}: {'; '.join(named)}"
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    # Not by recursion: a group in a group in a group may be deeper than Python's stack.
+    left = [iter(group.exceptions)]
+    while left:
+        error = next(left[-1], None)
+        if error is None:
+            left.pop()
+        elif isinstance(error, BaseExceptionGroup):
+            left.append(iter(error.exceptions))
+        else:
+            yield error
+
+
+def _in_words(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - anybody's __str__
+        return f"{type(error).__name__}, which cannot be shown as text"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_OF_ONE else f"{text[:_MOST_OF_ONE]}..."
 
 
 def explain(tool: Tool, invalid: ValidationError) -> str:

@@ -25,10 +25,14 @@ from beamlens_actors import Aborted, AbortSignal, clock
 
 if TYPE_CHECKING:
     from beamlens.agent.events import Listener
+    from beamlens.agent.investigations import KeepsInvestigations
     from beamlens.agent.services import Services
     from beamlens.agent.tool import Tool, ToolResult
-    from beamlens.llm.client import LLMClient
+    from beamlens.llm.client import LLMClient, ToolCall
     from beamlens_actors import EventStream, StreamStats
+
+URGED = "Go on with a tool call."
+"""How the model is told so, where words end no run."""
 
 Pull = Callable[[], Iterable[Message]]
 
@@ -103,20 +107,27 @@ class AgentLoop:
         self._until = until
         into = None if stream is None else Into(stream)
         self._queue = queue if into is None else into.stats
-        self._listener = _both(into, listener)
-        self._updates = updates
+        heard = _both(into, listener)
+        # Whoever keeps the run wants no pieces.
+        self._updates = updates if heard is not None else lambda: False
+        self._listener = heard
         self._steering = steering
         self._follow_ups = follow_ups
         self.run_id = run_id or secrets.token_hex(8)
         if ledger is None and self._limits.calls_per_hour is not None:
             ledger = Ledger(Budget(calls_per_hour=self._limits.calls_per_hour))
         self._model = Model(services, kind, agent, client, ledger=ledger, fallback=fallback)
+        if services.investigations is not None and kind != "agent":
+            self._listener = _both(heard, self._kept_by(services.investigations))
         self._report: Reporter
         self._talk = Transcript()
         self._tally = Tally()
         self._compactor = Compactor(services, agent, self._model, self._tally)
         self._ending: Any = None
         self._text = ""
+
+    def _kept_by(self, investigations: KeepsInvestigations) -> Listener:
+        return investigations.listener(self._agent, self._system, self._specs, self._model.name, self._limits)
 
     @property
     def model(self) -> str:
@@ -143,6 +154,8 @@ class AgentLoop:
         abort = self._abort.child()
         limit = self._limits.deadline
         timer = None if limit is None else clock.call_later(limit, lambda: abort.abort("deadline"))
+        # Somebody listens for the whole run: else each who listens for a moment is tied to all parents, and untied.
+        forget = abort.on_abort(nothing)
         prompts = _prompts(opening)
         self._report = Reporter(
             self._services, self._agent, self.run_id, run.trace_id, self._listener, queue=self._queue
@@ -155,6 +168,7 @@ class AgentLoop:
             self._report.run_ended(outcome, abort.reason)
             return outcome
         finally:
+            forget()
             if timer is not None:
                 timer.cancel()
             run.close()
@@ -257,19 +271,26 @@ class AgentLoop:
 
     def _normalized(self, completion: Completion) -> Completion:
         completion = self._talk.normalized(completion)
-        calls = []
-        for call in completion.tool_calls:
-            name = " ".join(str(call.name).split())
-            if name != call.name and name in self._tools:
-                self._report.name_normalized(str(call.name), name)
-            calls.append(call if name == call.name else dataclasses.replace(call, name=name))
-        completion = dataclasses.replace(completion, tool_calls=tuple(calls))
+        calls = tuple(self._named(call) for call in completion.tool_calls)
+        if calls != completion.tool_calls:
+            completion = dataclasses.replace(completion, tool_calls=calls)
         message = said(completion)
         self._report.answer_ended(message)
         if message is not None:
             self._talk.add(message)
         self._compactor.answered(completion, self._talk)
         return completion
+
+    def _named(self, call: ToolCall) -> ToolCall:
+        """The call with its tool's name, which models write with other white space."""
+        if isinstance(call.name, str) and call.name in self._tools:
+            return call
+        name = " ".join(str(call.name).split())
+        if name == call.name:
+            return call
+        if name in self._tools:
+            self._report.name_normalized(str(call.name), name)
+        return dataclasses.replace(call, name=name)
 
     def _execute(self, completion: Completion, execution: ToolExecution, iteration: int) -> list[ToolResult]:
         if not completion.tool_calls:
@@ -292,7 +313,7 @@ class AgentLoop:
                 self._tally.next_task()
             return None if more else ("answered", "")
         if self._tally.fruitless < self._limits.max_fruitless:
-            self._add(Message.user(f"Go on with a tool call. The tools are: {', '.join(self._tools)}."))
+            self._add(Message.user(f"{URGED} The tools are: {', '.join(self._tools)}."))
         return None
 
 

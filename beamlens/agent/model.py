@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from beamlens.agent.supervised import Supervised
+from beamlens.agent.transcript import same_start
 from beamlens.errors import BudgetExceeded, LLMError
 from beamlens.llm.client import Completion, LLMClient, Message, Request, Text, ToolCall, ToolOutput
 from beamlens.llm.deltas import OnDelta
@@ -206,19 +207,23 @@ class Outgoing:
 
     def __init__(self, redact: Callable[[str], str]) -> None:
         self._redact = redact
-        # By identity, with the message itself so that it lives: a message never changes.
-        self._done: dict[int, tuple[Message, Message]] = {}
+        self._system = ("", "")
+        # Those of the last request, and as what they were sent: a message never changes, and keeps its place.
+        self._given: tuple[Message, ...] = ()
+        self._sent: list[Message] = []
 
     def request(self, request: Request) -> Request:
         """The request to send."""
-        done = {id(message): self._done.get(id(message)) or self._message(message) for message in request.messages}
-        self._done = done
-        messages = tuple(done[id(message)][1] for message in request.messages)
-        return dataclasses.replace(request, system=self._redact(request.system), messages=messages, facts={})
+        if request.system != self._system[0]:
+            self._system = (request.system, self._redact(request.system))
+        same = same_start(self._given, request.messages)
+        self._given = request.messages
+        self._sent = [*self._sent[:same], *(self._message(message) for message in request.messages[same:])]
+        return dataclasses.replace(request, system=self._system[1], messages=tuple(self._sent), facts={})
 
-    def _message(self, message: Message) -> tuple[Message, Message]:
+    def _message(self, message: Message) -> Message:
         content = tuple(_joined(_sent(block, self._redact) for block in message.content))
-        return message, dataclasses.replace(message, content=content)
+        return message if content == message.content else dataclasses.replace(message, content=content)
 
 
 def _sent(block: Block, redact: Callable[[str], str]) -> Block:

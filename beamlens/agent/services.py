@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from beamlens.agent.compaction import CompactionPolicy
 
 if TYPE_CHECKING:
     from beamlens.agent.budget import Ledger
+    from beamlens.agent.investigations import KeepsInvestigations
     from beamlens.agent.prompts import PromptLog
     from beamlens.llm.client import LLMClient
     from beamlens.telemetry import Bus
@@ -17,10 +18,14 @@ if TYPE_CHECKING:
 
 
 class Redacts(Protocol):
-    """Takes out of a text what must not leave the process."""
+    """Takes out what must not leave the process."""
 
     def text(self, text: str, /) -> str:
         """The text without secrets."""
+        ...
+
+    def value(self, value: Any, /) -> Any:
+        """JSON without secrets."""
         ...
 
 
@@ -41,6 +46,7 @@ class Services:
         llm_timeout: Seconds for one model call.
         budget: What all its agents may spend together.
         compaction: When a conversation is shortened.
+        investigations: Keeps the runs of watchers, operators and the Coordinator, if they are to be kept.
     """
 
     instance: str
@@ -55,3 +61,4 @@ class Services:
     llm_timeout: float = 60.0
     budget: Ledger | None = None
     compaction: CompactionPolicy = field(default_factory=CompactionPolicy)
+    investigations: KeepsInvestigations | None = None

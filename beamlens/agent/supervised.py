@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from beamlens_actors import Aborted, AbortSignal, clock
+from beamlens_actors.context import make_token
 
 if TYPE_CHECKING:
     from beamlens_supervision import Task, TaskSupervisorRef
@@ -39,11 +40,9 @@ class Supervised(Generic[T]):
             ChildStartError: There is no thread for it.
         """
         self.began = clock.monotonic()
-        self._woken = threading.Event()
         self.raised: Exception | None = None
         """What it raised, once it has ended."""
         self._task: Task[T | None] = tasks.run_nolink(self._call, fn, name=name, shutdown=GRACE)
-        self._task.add_done_callback(lambda _task: self._woken.set())
         if on_done is not None:
             self._task.add_done_callback(lambda _task: on_done())
 
@@ -94,10 +93,12 @@ class Supervised(Generic[T]):
             TaskEnded: Its task was killed, or its supervisor ended.
             Exception: What it raised.
         """
-        take_back = abort.on_abort(self._woken.set)
+        token = make_token()
+        wake = partial(clock.release, token)
+        take_back = abort.on_abort(wake)
         try:
-            left = None if timeout is None else max(0.0, self.began + timeout - clock.monotonic())
-            clock.wait(self._woken, left)
+            self._task.add_done_callback(lambda _task: wake())
+            clock.acquire(token, None if timeout is None else max(0.0, self.began + timeout - clock.monotonic()))
         finally:
             take_back()
         ended = self._task.poll()

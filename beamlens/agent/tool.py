@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel
 
@@ -39,8 +41,9 @@ class Tool:
         name: What the model calls it.
         fn: Is called with the validated arguments, an instance of ``schema``; returns text or a JSON value.
             Runs on a task thread. `ToolError` is an answer for the model; any other exception too, as a failure.
-            If it has parameters of these names it also gets ``abort``, an `AbortSignal` that says when nobody wants
-            the result any more, and ``on_update``, to call with partial results.
+            A `ToolResult` says all of it, whose words they are too; its ``call_id`` is filled in. If it has parameters
+            of these names it also gets ``abort``, an `AbortSignal` that says when nobody wants the result any more,
+            ``on_update``, to call with partial results, and ``call_id``.
         schema: Pydantic model of the arguments; its field descriptions are shown to the model.
         description: What it does and when to use it; defaults to the schema's docstring.
         timeout: Seconds until it is given up, all attempts included. ``None``: the loop's own limit.
@@ -62,10 +65,20 @@ class Tool:
 
     def spec(self) -> ToolSpec:
         """The tool as the model sees it."""
-        parameters = self.schema.model_json_schema()
+        parameters = _schema(self.schema)
         described = parameters.pop("description", "")
         parameters.pop("title", None)
         return ToolSpec(self.name, self.description or described, parameters)
+
+
+_schemas: WeakKeyDictionary[type[BaseModel], dict[str, Any]] = WeakKeyDictionary()
+
+
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    """Its JSON Schema, the caller's own; to make one takes longer than a turn of the loop."""
+    if (known := _schemas.get(model)) is None:
+        known = _schemas[model] = model.model_json_schema()
+    return deepcopy(known)
 
 
 @dataclass(frozen=True, slots=True)

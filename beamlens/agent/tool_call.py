@@ -6,13 +6,14 @@ import inspect
 import random
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
 from beamlens.agent.content import MOST, Unserialisable, render
-from beamlens.agent.failures import WORTH_ANOTHER_TRY, explain, failed, of_task, untrusted
+from beamlens.agent.failures import WORTH_ANOTHER_TRY, describe, explain, failed, of_task, untrusted
 from beamlens.agent.supervised import Supervised
 from beamlens.agent.tool import Tool, ToolResult
 from beamlens.agent.trust import TrustMetadata
@@ -51,7 +52,7 @@ class RunningCall:
         self._timeout = timeout if tool is None or tool.timeout is None else tool.timeout
         self._retries = retries if tool is not None and tool.idempotent else 0
         self._parent = abort
-        self._abort = abort.child()
+        self._abort: AbortSignal | None = None
         self._on_update = on_update
         self._wake = wake
         self._task: Supervised[tuple[Any, str]] | None = None
@@ -76,8 +77,8 @@ class RunningCall:
         except ValidationError as invalid:
             return failed(self.call, "invalid_tool_arguments", explain(tool, invalid))
         except Exception as error:  # noqa: BLE001 - a validator of the schema is foreign code
-            said = f"{type(error).__name__}: {error}"
-            return failed(self.call, "invalid_tool_arguments", f"bad arguments for {tool.name}: ", said, tool.source)
+            own = f"bad arguments for {tool.name}: "
+            return failed(self.call, "invalid_tool_arguments", own, describe(error), tool.source)
         self._run = self._body(tool, arguments)
         return self._attempt(tasks, name)
 
@@ -99,7 +100,8 @@ class RunningCall:
 
     def stop(self, kind: str, text: str, *, kill: bool = False) -> ToolResult:
         """End it in stages: its signal, then its task, whose thread is abandoned after a grace (`kill`: at once)."""
-        self._abort.abort(kind)
+        if self._abort is not None:
+            self._abort.abort(kind)
         if self._task is not None:
             if self._task.done:
                 return self._ended(self._task, again=False) or failed(self.call, kind, text)
@@ -137,6 +139,8 @@ class RunningCall:
             self._task = None
             return self._or_again(result) if again else result
         value, text = task.value()
+        if isinstance(value, ToolResult):
+            return replace(value, call_id=self.call.id)
         name, source = self.call.name, self.tool.source
         trust = untrusted(name, source) if self.tool.trust == "untrusted" else TrustMetadata(tool=name)
         # What was cut for the model may be any size: it is not kept for whoever listens.
@@ -154,15 +158,19 @@ class RunningCall:
         options: dict[str, Any] = {}
         wanted = extra_parameters(tool.fn)
         if "abort" in wanted:
-            options["abort"] = self._abort
+            options["abort"] = self._abort = self._parent.child()
         if "on_update" in wanted:
             options["on_update"] = self.update
+        if "call_id" in wanted:
+            options["call_id"] = self.call.id
 
         def run() -> tuple[Any, str]:
             value = tool.fn(arguments, **options)
             if inspect.iscoroutine(value):
                 value.close()
                 raise Unserialisable("a coroutine; tools are called, not awaited")
+            if isinstance(value, ToolResult):
+                return value, value.content
             # Rendered in the tool's own time: this may take long too.
             return value, render(value)
 
@@ -171,9 +179,9 @@ class RunningCall:
 
 @lru_cache(maxsize=512)
 def extra_parameters(fn: Callable[..., Any]) -> frozenset[str]:
-    """Which of ``abort`` and ``on_update`` a function takes by name."""
+    """Which of ``abort``, ``on_update`` and ``call_id`` a function takes by name."""
     try:
         names = inspect.signature(fn).parameters
     except (TypeError, ValueError):
         return frozenset()
-    return frozenset(name for name in ("abort", "on_update") if name in names)
+    return frozenset(name for name in ("abort", "on_update", "call_id") if name in names)

@@ -23,7 +23,7 @@ from beamlens.coordinator import CoordinatorActor
 from beamlens.errors import BeamlensError, NotStarted
 from beamlens.findings import AgentStatus, Insight
 from beamlens.operator import OperatorActor
-from beamlens.probes import hooks, logtap
+from beamlens.probes import hooks, inbound, logtap
 from beamlens_actors import ActorError, ActorRef, Shutdown, clock
 from beamlens_supervision import ChildSpec, SupervisionError, SupervisorRef, format_tree
 
@@ -89,7 +89,8 @@ class Beamlens:
             compaction_keep_last: So many of its last messages stay word for word.
             state_dir: A folder for what is to outlive the process, made when it is missing; by default
                 ``BEAMLENS_STATE_DIR`` says. With one, a restart goes on with the budget where it was, and processes
-                that share the folder and the instance's name share the budget. Without, it is kept in memory.
+                that share the folder and the instance's name share the budget. Sessions of your own agents are
+                kept in its folder ``sessions``. Without, all that is in memory.
             unknown: Refused, with the arguments that exist.
 
         Returns:
@@ -231,6 +232,7 @@ class Beamlens:
         self._parts.bus.forget()
         logtap.after_fork()
         hooks.after_fork()
+        inbound.after_fork()
 
     # -- watchers --------------------------------------------------------------------------------------------
 

@@ -7,13 +7,13 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from beamlens.agent.account import AccountInMemory, KeepsAccount
 from beamlens.agent.budget import Budget, Ledger
 from beamlens.agent.core import AgentCore
 from beamlens.agent.prompts import PromptLog
-from beamlens.agent.registry import AgentRegistry as Sessions
+from beamlens.agent.registry import AgentRegistry
 from beamlens.agent.services import Services
 from beamlens.application import alert_log, tree
 from beamlens.application.plan import Plan
@@ -23,6 +23,9 @@ from beamlens.findings import Alert
 from beamlens.llm.offline import OfflineAnalyst
 from beamlens.telemetry import Bus
 from beamlens_actors import Registry
+
+if TYPE_CHECKING:
+    from beamlens.agent.investigations import Investigations
 
 logger = logging.getLogger("beamlens")
 
@@ -70,12 +73,14 @@ class Parts:
             llm_timeout=plan.llm_timeout,
             budget=_ledger(plan, bus),
             compaction=plan.compaction,
+            investigations=_investigations(plan, agents),
         )
         bus.listen(alert_log.listen)
         bus.listen(usage.listen)
         plan.clients.report_to(bus)
         inbox = AlertInbox(on_change=_alert_events(bus))
-        return cls(agents, bus, usage, prompts, Insights(), inbox, services, AgentCore(services, Sessions(), agents))
+        core = AgentCore(services, AgentRegistry(), agents, plan.state_dir)
+        return cls(agents, bus, usage, prompts, Insights(), inbox, services, core)
 
 
 def _ledger(plan: Plan, bus: Bus) -> Ledger | None:
@@ -100,6 +105,14 @@ def _account(plan: Plan, budget: Budget, bus: Bus) -> KeepsAccount:
         bus.emit("budget.file_unusable", "budget", path=path, reason=reason)
 
     return AccountFile(plan.state_dir, plan.name, budget.bounds(), unusable)
+
+
+def _investigations(plan: Plan, agents: Registry) -> Investigations | None:
+    if plan.state_dir is None:
+        return None
+    from beamlens.agent.investigations import Investigations
+
+    return Investigations(plan.state_dir, plan.redactor, lambda: tree.tasks(agents, "tool"))
 
 
 @lru_cache(maxsize=1)

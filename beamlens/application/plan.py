@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, Self
 from beamlens.agent.budget import Budget
 from beamlens.agent.compaction import CompactionPolicy
 from beamlens.application.specs import Watched, resolve, resolve_operators
-from beamlens.config import Environment
+from beamlens.config import Environment, state_folder
 from beamlens.errors import ConfigError
 from beamlens.llm.registry import ClientRegistry
 from beamlens.redact import Redactor
@@ -72,16 +71,17 @@ class Plan:
             raise ConfigError(text, field="backend")
         seconds = _seconds("llm_timeout", llm_timeout)
         entries = list(watchers) if not isinstance(watchers, str) and isinstance(watchers, Iterable) else watchers
+        watched = tuple(resolve(entries or environment.watchers))
         plan = cls(
             name=checked_name,
-            watched=tuple(resolve(entries or environment.watchers)),
-            operators=resolve_operators(operators),
+            watched=watched,
+            operators=resolve_operators(operators, watched),
             clients=ClientRegistry.build(client_registry),
             redactor=Redactor(redact),
             budget=_budget(budget, environment),
             llm_timeout=seconds,
             compaction=compaction,
-            state_dir=_folder(environment.state_dir if state_dir is None else state_dir),
+            state_dir=state_folder(environment.state_dir if state_dir is None else state_dir),
         )
         plan._check_clients()
         return plan
@@ -114,22 +114,6 @@ def _seconds(field: str, value: object) -> float:
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
         raise ConfigError(f"{field} must be seconds above 0, not {value!r}", field=field)
     return value
-
-
-def _folder(given: object) -> Path | None:
-    if given is None:
-        return None
-    if not isinstance(given, str | os.PathLike) or not str(given) or "\0" in str(given):
-        raise ConfigError(f"state_dir must be a path or None, not {given!r}", field="state_dir")
-    try:
-        # Absolute: the host may change its working directory.
-        folder = Path(given).expanduser().absolute()
-        is_file = folder.exists() and not folder.is_dir()
-    except (ValueError, TypeError, RuntimeError, OSError) as error:
-        raise ConfigError(f"state_dir cannot be used: {given!r} ({error})", field="state_dir") from error
-    if is_file:
-        raise ConfigError(f"state_dir must be a folder, and {str(folder)!r} is a file", field="state_dir")
-    return folder
 
 
 def _budget(given: object, environment: Environment) -> Budget | None:

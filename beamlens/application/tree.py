@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from beamlens.agent.core import registry_child as agent_registry_child
-from beamlens.agent.core import subagents_child, task_children, tasks
+from beamlens.agent.core import sessions_child, subagents_child, task_children, tasks
 from beamlens.application.lookup import WatcherRegistry
 from beamlens_actors import Registry
 from beamlens_supervision import (
@@ -72,7 +72,7 @@ def task_supervisor(registry: Registry, on_event: OnEvent) -> ChildSpec:
 
 def agent_children(agents: AgentRegistry, registry: Registry, on_event: OnEvent) -> list[ChildSpec]:
     """What users' agents run on, besides the task supervisors (seed 003)."""
-    return [agent_registry_child(agents), subagents_child(registry, on_event)]
+    return [agent_registry_child(agents), subagents_child(registry, on_event), sessions_child(registry, on_event)]
 
 
 def registry_child(registry: Registry) -> ChildSpec:

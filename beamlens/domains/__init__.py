@@ -9,23 +9,37 @@ from typing import TYPE_CHECKING, Any
 from beamlens.domains.domain import Domain, callback
 
 if TYPE_CHECKING:
+    from beamlens.domains.database import DatabaseDomain
     from beamlens.domains.exception import ExceptionDomain
     from beamlens.domains.logger import LoggerDomain
+    from beamlens.domains.ports import PortsDomain
+    from beamlens.domains.requests import RequestsDomain
     from beamlens.domains.runtime import RuntimeDomain
+    from beamlens.domains.system import SystemDomain
     from beamlens.domains.vm_events import VmEventsDomain
 
 _BUILT_IN = {
+    "database": "DatabaseDomain",
     "exception": "ExceptionDomain",
     "logger": "LoggerDomain",
+    "ports": "PortsDomain",
+    "requests": "RequestsDomain",
     "runtime": "RuntimeDomain",
+    "system": "SystemDomain",
     "vm_events": "VmEventsDomain",
 }
 _MODULES = {cls: f"beamlens.domains.{name}" for name, cls in _BUILT_IN.items()}
+_REQUIRED = {"database": "engine"}
 
 
 def built_in_names() -> tuple[str, ...]:
     """Names of the built-in domains."""
     return tuple(sorted(_BUILT_IN))
+
+
+def required_argument(name: str) -> str | None:
+    """The argument without which a built-in domain cannot be made; ``None`` for most."""
+    return _REQUIRED.get(name)
 
 
 class _Classes(Mapping[str, type[Domain]]):
@@ -59,12 +73,17 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "BUILT_IN",
+    "DatabaseDomain",
     "Domain",
     "ExceptionDomain",
     "LoggerDomain",
+    "PortsDomain",
+    "RequestsDomain",
     "RuntimeDomain",
+    "SystemDomain",
     "VmEventsDomain",
     "built_in",
     "built_in_names",
     "callback",
+    "required_argument",
 ]

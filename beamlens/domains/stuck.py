@@ -120,7 +120,7 @@ def _locked(group: LockGroup) -> Evidence:
     holder = group.holder
     return Evidence(
         text=text,
-        cause=CauseKind.LOCK_WAIT,
+        cause=CauseKind.THREAD_LOCK,
         strength=Strength.CONCLUSIVE if many > 1 or holder is not None else Strength.SUPPORTING,
         place=group.place,
         data={

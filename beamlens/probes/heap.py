@@ -13,7 +13,6 @@ import gc
 import itertools
 import sys
 import threading
-import time
 import types
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterator
@@ -21,13 +20,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from beamlens.probes.frames import is_library_file, is_own_module, is_standard_file
+from beamlens.probes.slices import Slices
 from beamlens_actors import AbortSignal, clock
 
 _MOST_OBJECTS = 200_000
 _MOST_DEPTH = 10
 _SAMPLE = 300
-_SLICE = 0.002
-_PAUSE = 0.0005
 
 HolderKind = Literal["global", "attribute", "closure", "local", "cache"]
 
@@ -113,18 +111,6 @@ class Growing:
         return self.added * self.bytes_per_item / self.seconds if self.seconds > 0 else 0.0
 
 
-class _Slices:
-    """Gives other threads a turn every few milliseconds."""
-
-    def __init__(self) -> None:
-        self._began = time.perf_counter()
-
-    def pause(self) -> None:
-        if time.perf_counter() - self._began >= _SLICE:
-            time.sleep(_PAUSE)
-            self._began = time.perf_counter()
-
-
 @dataclass(slots=True)
 class _Node:
     parent: int
@@ -144,7 +130,7 @@ class Walk:
         self._nodes: list[_Node] = []
         self._seen: set[int] = set()
         self._queue: deque[tuple[Any, int, int]] = deque()
-        self._slices = _Slices()
+        self._slices = Slices()
         self._run()
 
     def _run(self) -> None:
@@ -212,7 +198,7 @@ class Walk:
             frame = getattr(value, _SUSPENDED[kind])
             for item, node in () if frame is None else _locals_of(frame, index):
                 self._push(item, node, depth)
-        elif isinstance(value, type):
+        elif _is(value, type):
             self._expand_class(value, index, depth)
         else:
             self._expand_object(value, index, depth)
@@ -256,7 +242,7 @@ class Walk:
             self._push(item, _Node(index, name, "attribute", kind), depth)
         if not gc.is_tracked(value):
             return
-        if isinstance(value, (dict, list, set, deque)):
+        if _is(value, (dict, list, set, deque)):
             # A subclass: its own items, read with the base's methods, which are not the user's.
             for item in _newest(value):
                 self._push(item, _Node(index, "[...]", "item", kind), depth)
@@ -341,7 +327,7 @@ def find_growing(seconds: float = 2.0, abort: AbortSignal | None = None) -> tupl
     """
     abort = abort or AbortSignal()
     walk = Walk()
-    slices = _Slices()
+    slices = Slices()
     began = clock.monotonic()
     first = [_SIZED[type(container)](container) for container, _ in walk.containers]
     abort.wait(seconds / 2)
@@ -386,7 +372,7 @@ class _Group:
         seen: set[int] = set()
         size = sum(_deep_size(item, seen) for values, keys in samples for item in (*values, *keys))
         container = self._grown[0][1]
-        slot = 1.0 if type(container) is bytearray else 100.0 if isinstance(container, (dict, set)) else 8.0
+        slot = 1.0 if type(container) is bytearray else 100.0 if _is(container, (dict, set)) else 8.0
         return Growing(
             holder=self._holder,
             type_name=type(container).__name__,
@@ -404,7 +390,7 @@ def _sample(container: Any, grown: int) -> tuple[list[Any], list[Any]]:
     if type(container) is bytearray:
         return [], []
     values = list(itertools.islice(_newest(container), max(1, min(20, grown))))
-    if not isinstance(container, dict):
+    if not _is(container, dict):
         return values, []
     try:
         return values, list(itertools.islice(reversed(container), len(values)))
@@ -412,14 +398,19 @@ def _sample(container: Any, grown: int) -> tuple[list[Any], list[Any]]:
         return values, []
 
 
+def some_items(container: Any) -> Iterator[Any]:
+    """Up to 300 items of a container of the walk, the newest first where there is an order; for dicts the values."""
+    return _newest(container)
+
+
 def _newest(container: Any) -> Iterator[Any]:
     """Some items, the newest first where there is an order."""
     try:
-        if isinstance(container, dict):
+        if _is(container, dict):
             return iter(list(itertools.islice(reversed(dict.values(container)), _SAMPLE)))
-        if isinstance(container, list):
+        if _is(container, list):
             return iter(list.__getitem__(container, slice(-1, -_SAMPLE - 1, -1)))
-        if isinstance(container, deque):
+        if _is(container, deque):
             return iter(list(itertools.islice(reversed(container), _SAMPLE)))
         return iter(list(itertools.islice(iter(container), _SAMPLE)))
     except (RuntimeError, TypeError, ValueError):  # changed while we read
@@ -429,11 +420,7 @@ def _newest(container: Any) -> Iterator[Any]:
 def _deep_size(value: Any, seen: set[int], depth: int = 0) -> float:
     """Bytes of a value and of what only it is likely to hold; estimated, bounded."""
     kind = type(value)
-    if (
-        id(value) in seen
-        or isinstance(value, (type, *_SKIPPED, types.FunctionType, types.MethodType))
-        or len(seen) > 5000
-    ):
+    if id(value) in seen or _is(value, (type, *_SKIPPED, types.FunctionType, types.MethodType)) or len(seen) > 5000:
         return 0.0
     seen.add(id(value))
     size = (
@@ -445,10 +432,10 @@ def _deep_size(value: Any, seen: set[int], depth: int = 0) -> float:
         return size
     inner: list[Any] = []
     count = 0
-    if isinstance(value, dict):
+    if _is(value, dict):
         inner, count = list(_newest(value)), dict.__len__(value)
         inner = inner[:50]
-    elif isinstance(value, (list, tuple, set, frozenset, deque)):
+    elif _is(value, (list, tuple, set, frozenset, deque)):
         inner = list(itertools.islice(_newest(value), 50))
         count = len(inner) if kind not in _SIZED else _SIZED[kind](value)
     elif not kind.__flags__ & _HEAP_TYPE and gc.is_tracked(value):
@@ -488,11 +475,14 @@ def _slots(value: Any) -> Iterator[tuple[str, Any]]:
                     continue
 
 
+def _is(value: Any, kinds: type | tuple[type, ...]) -> bool:
+    """``isinstance`` that runs no code of the host's: that asks an object that is none for its ``__class__``."""
+    return issubclass(type(value), kinds)
+
+
 def _is_ours(kind: type, value: Any) -> bool:
-    if isinstance(value, type):
-        module = type.__dict__["__dict__"].__get__(value).get("__module__", "")
-    else:
-        module = kind.__module__
+    names = type.__dict__["__dict__"].__get__(value) if _is(value, type) else None
+    module = kind.__module__ if names is None else names.get("__module__", "")
     return type(module) is str and is_own_module(module)
 
 

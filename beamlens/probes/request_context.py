@@ -16,11 +16,13 @@ from contextvars import ContextVar
 from typing import Any, Literal, NamedTuple
 
 from beamlens.evidence import Place
+from beamlens.probes.exceptions import ExceptionText
 from beamlens.probes.routes import normalise
 from beamlens_actors import clock
 
 Kind = Literal["http", "websocket", "celery"]
 Part = Literal["sql", "http"]
+Outcome = Literal["ok", "error", "aborted", "retry"]
 
 MOST_REPEATS = 64
 """How many different calls are told apart in one request; the others count in its sums only."""
@@ -54,6 +56,10 @@ class InboundRequest:
         task: Answers the asyncio task that serves it, if one does and it still lives.
         responding: Its response has begun.
         status: HTTP status, 0 while it is not known.
+        took: Seconds until its response was complete; ``None`` until then.
+        outcome: ``ok``, ``error``, ``aborted`` (the client went, or it was cancelled) or ``retry`` (a task).
+        failure: The exception behind it that nobody of the program's caught, or that a framework did.
+        outer: The request around it, for whoever ends it.
         over: It is not under way any more: what still runs in its context does not belong to it.
         sql_count: SQL statements so far.
         sql_seconds: Time in them.
@@ -63,8 +69,9 @@ class InboundRequest:
     """
 
     __slots__ = (
-        "_resolve", "_route", "at", "began", "http_count", "http_seconds", "kind", "over", "path", "queued", "repeats",
-        "responding", "sql_count", "sql_seconds", "status", "task", "thread", "trace_id", "verb",
+        "_resolve", "_route", "at", "began", "failure", "http_count", "http_seconds", "kind", "outcome", "outer",
+        "over", "path", "queued", "repeats", "responding", "sql_count", "sql_seconds", "status", "task", "thread",
+        "took", "trace_id", "verb",
     )  # fmt: skip
 
     def __init__(
@@ -89,7 +96,7 @@ class InboundRequest:
             resolve: Answers the route's template once it is known; asked from any thread while it is under way.
             task: A weak reference to the asyncio task.
         """
-        self.kind = kind
+        self.kind: Kind = kind
         self.verb = verb
         self.path = path
         self.trace_id = trace_of(traceparent) or os.urandom(16).hex()
@@ -101,6 +108,10 @@ class InboundRequest:
         self.responding = False
         self.status = 0
         self.over = False
+        self.took: float | None = None
+        self.outcome: Outcome = "ok"
+        self.failure: ExceptionText | None = None
+        self.outer: InboundRequest | None = None
         self.sql_count = self.http_count = 0
         self.sql_seconds = self.http_seconds = 0.0
         self.repeats: dict[Call, list[float]] | None = None
@@ -112,7 +123,7 @@ class InboundRequest:
         """Such as ``POST /orders/{id}``: the framework's template; until it is known, the path without its ids."""
         found = self._route
         if found is None:
-            template = self._template()
+            template = self.template()
             found = f"{self.verb} {normalise(self.path) if template is None else template}"
             if template is not None or self._resolve is None:
                 self._route = found
@@ -122,7 +133,12 @@ class InboundRequest:
     def route(self, template: str) -> None:
         self._route = f"{self.verb} {template}"
 
-    def _template(self) -> str | None:
+    def resolve_with(self, resolve: Callable[[], str | None]) -> None:
+        """Name its route by somebody who knows more: asked from any thread while it is under way."""
+        self._route, self._resolve = None, resolve
+
+    def template(self) -> str | None:
+        """The route's template, if whoever was asked to name it knows it by now."""
         try:
             return None if self._resolve is None else self._resolve()
         except Exception:  # noqa: BLE001 - it reads a framework's objects
@@ -140,6 +156,8 @@ class InboundRequest:
             statement: Its fingerprint, without parameters.
             place: The line of the program that sent it.
         """
+        if self.took is not None:
+            return  # what runs after the response does not make it slow
         self.sql_count += 1
         self.sql_seconds += seconds
         if statement:
@@ -153,6 +171,8 @@ class InboundRequest:
             target: Method, host and route, without parameters.
             place: The line of the program that made it.
         """
+        if self.took is not None:
+            return
         self.http_count += 1
         self.http_seconds += seconds
         if target:
@@ -173,7 +193,7 @@ class InboundRequest:
     def end(self) -> None:
         """It is not under way any more; fixes its route and lets go of the framework's objects."""
         self._route = self.route
-        self._resolve = self.task = None
+        self._resolve = self.task = self.outer = None
         self.over = True
 
 
@@ -209,4 +229,5 @@ def enter(request: InboundRequest) -> InboundRequest | None:
 def leave(request: InboundRequest, outer: InboundRequest | None) -> None:
     """Undo `enter`. In another context, as when a server ends a response elsewhere, there is nothing to undo."""
     if VARIABLE.get() is request:
-        VARIABLE.set(outer)
+        # Requests that overlap on one thread may end in any order: one that is over comes not back.
+        VARIABLE.set(None if outer is None or outer.over else outer)

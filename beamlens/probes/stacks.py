@@ -12,6 +12,9 @@ from beamlens.probes.frames import Frame
 from beamlens_actors import AbortSignal, clock
 
 _OUR_THREADS = ("beamlens",)
+# Doors, taps and hooks run on threads of the host: a door is around all that a request does, and `beamlens run` around
+# all that a program does.
+_ON_HOST_THREADS = ("beamlens.integrations", "beamlens.probes", "beamlens.domains", "beamlens.cli")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +35,8 @@ class ThreadStack:
 
     @property
     def ours(self) -> bool:
-        """Whether it belongs to Beamlens: by its outermost frames, so an actor of the host's is not ours."""
-        return any(frame.module.partition(".")[0] in ("beamlens", "beamlens_supervision") for frame in self.frames) or (
+        """Whether it belongs to Beamlens. Neither an actor of the host's nor a thread that passes a hook is ours."""
+        return any(_only_ours(frame.module) for frame in self.frames) or (
             all(frames.is_own_module(frame.module) or frames.is_standard_file(frame.file) for frame in self.frames)
             and (self.name.startswith(_OUR_THREADS))
         )
@@ -42,6 +45,10 @@ class ThreadStack:
     def place(self) -> Frame | None:
         """The innermost frame of the user's, else of a library."""
         return frames.user_frame(self.frames)
+
+
+def _only_ours(module: str) -> bool:
+    return module.partition(".")[0] in ("beamlens", "beamlens_supervision") and not module.startswith(_ON_HOST_THREADS)
 
 
 def look(most_frames: int = 64) -> list[ThreadStack]:

@@ -97,9 +97,13 @@ class Bus:
         """
         if not self._open:
             return
+        run = runs.current.get()
+        if not (self._listeners or checking or signal(name).receivers):
+            if run is not None and run.here():
+                run.deliver()
+            return
         numbers = {"system_time": clock.time(), **(measurements or {})}
         metadata["instance"] = self.instance
-        run = runs.current.get()
         if run is not None:
             metadata.setdefault("trace_id", run.trace_id)
         if checking:

@@ -43,6 +43,8 @@ class Run:
 
     def deliver(self) -> None:
         """Make the deliveries that wait, in order. On the run's thread."""
+        if not (self._pending or self._busy):  # as nearly always, and then no lock is needed
+            return
         while True:
             with self._lock:
                 if not self._pending:

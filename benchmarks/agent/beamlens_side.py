@@ -30,6 +30,7 @@ from beamlens.llm.client import Message, Text, ToolCall, ToolOutput
 from beamlens.lua import Sandbox
 from beamlens.testing import ScriptedClient, streamed, tool
 from beamlens_actors import Registry
+from benchmarks.agent import journal
 from benchmarks.agent.measures import Side, Sizes, Values, median_of, must, took
 from benchmarks.agent.samples import OBSERVATION, RESULT, UNITS, snapshots
 
@@ -293,4 +294,5 @@ SIDE: Side = {
     "lua": lua,
     "compaction": compaction,
     "facts": facts,
+    "journal": journal.beamlens,
 }

@@ -20,7 +20,10 @@ def get_side(name: str) -> Side:
     if name == OWN:
         own: Side = importlib.import_module("benchmarks.agent.beamlens_side").SIDE
         return own
-    return pydantic_ai_side.SIDES[name]
+    if name in pydantic_ai_side.SIDES:
+        return pydantic_ai_side.SIDES[name]
+    keeper: Side = importlib.import_module("benchmarks.agent.journal").SIDES[name]
+    return keeper
 
 
 def child(measure: str, side: str) -> None:
@@ -35,7 +38,7 @@ def run(rounds: int) -> None:
         print(f"agent: pydantic-ai is left out: {reason} (pip install -e '.[bench]')")
     else:
         print(f"agent: beside pydantic-ai-slim {pydantic_ai_side.version()}, its FunctionModel with the same script")
-    peers = {} if reason else pydantic_ai_side.SIDES
+    peers = {**({} if reason else pydantic_ai_side.SIDES), **importlib.import_module("benchmarks.agent.journal").SIDES}
     print(f"agent, scripted models, {rounds} processes each; median (least to most):")
     for measure, metrics in MEASURES.items():
         sides = [OWN, *(name for name, side in peers.items() if measure in side)]

@@ -41,6 +41,7 @@ class Sizes:
         messages: Of the conversation that is compacted.
         callbacks: In one run of Lua.
         repeats: Calls of what is too short for a run of its own.
+        appends: Messages in one journal.
     """
 
     runs: int = 15
@@ -52,9 +53,10 @@ class Sizes:
     messages: int = 200
     callbacks: int = 500
     repeats: int = 100
+    appends: int = 500
 
 
-QUICK = Sizes(runs=1, turns=3, calls=10, subscribers=4, pieces=20, messages=20, callbacks=10, repeats=2)
+QUICK = Sizes(runs=1, turns=3, calls=10, subscribers=4, pieces=20, messages=20, callbacks=10, repeats=2, appends=20)
 """For tests of the structure: its figures mean nothing."""
 
 Side = dict[str, Callable[[Sizes], Values]]
@@ -98,6 +100,12 @@ MEASURES: dict[str, tuple[Metric, ...]] = {
     "facts": (
         Metric("facts_pool", "fact check, evidence of a run made ready", "us"),
         Metric("facts_check", "fact check, one observation", "us"),
+    ),
+    "journal": (
+        Metric("journal_always", "journal, appends with an fsync each", "k/s"),
+        Metric("journal_run", "journal, appends with an fsync after 10 (the default: one a run)", "k/s"),
+        Metric("journal_never", "journal, appends without fsync", "k/s"),
+        Metric("journal_unredacted", "the same with nothing to take out secrets", "k/s"),
     ),
 }
 

@@ -63,7 +63,7 @@ class HotPath:
         """Measure and print; each side `rounds` times, in turns, in processes of their own."""
         variants: dict[str, str] = {}
         for name, side in self.sides.items():
-            if side.needs is not None and importlib.util.find_spec(side.needs) is None:
+            if side.needs is not None and not _is_installed(side.needs):
                 print(f"{self.title}: {name} is not installed, so it is left out (pip install -e '.[bench]')")
                 continue
             variants[name] = _PROGRAM.format(setup=side.setup, operation=self.operation, count=self.count, end=side.end)
@@ -74,6 +74,13 @@ class HotPath:
         for name, values in found.items():
             middle = statistics.median(values)
             print(f"  {name:14} {spread(values):28} x{middle / bare:.2f}  added {middle - bare:+.2f} us")
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # the package that it would be in
+        return False
 
 
 EXIT_AT_ONCE = "import os; os._exit(0)"

@@ -21,11 +21,12 @@ from beamlens_supervision.errors import (
     TaskTimeout,
 )
 from beamlens_supervision.events import ChildEnded, ChildRestarted, ChildStarted, GaveUp, SupervisionEvent
+from beamlens_supervision.job import TaskResult, callers
 from beamlens_supervision.many import await_many, yield_many
 from beamlens_supervision.partition import PartitionSupervisor, PartitionSupervisorRef
 from beamlens_supervision.refs import DynamicSupervisorRef, SupervisorRef
 from beamlens_supervision.supervisor import Supervisor
-from beamlens_supervision.task import Task, TaskResult, callers
+from beamlens_supervision.task import Task
 from beamlens_supervision.tasks import TaskSupervisor, TaskSupervisorRef
 from beamlens_supervision.tree import TreeNode, format_tree, tree
 

@@ -63,8 +63,7 @@ class ChildSpec:
         _require(_is_kwargs(self.kwargs), "kwargs", self.kwargs, "a mapping with strings as keys")
         _require_choice("restart", self.restart, get_args(Restart))
         _require_choice("type", self.type, get_args(ChildType))
-        expected = 'None, "brutal_kill", math.inf or a number of seconds that is not negative'
-        _require(_is_shutdown(self.shutdown), "shutdown", self.shutdown, expected)
+        check_shutdown(self.shutdown)
         _require(isinstance(self.significant, bool), "significant", self.significant, "True or False")
         allowed = not (self.significant and self.restart == "permanent")
         _require(allowed, "significant", self.significant, "False for a permanent child, which never ends for good")
@@ -74,11 +73,7 @@ class ChildSpec:
     @property
     def shutdown_timeout(self) -> float | None:
         """Seconds it may take to end, `None` for ever, 0 for a brutal kill."""
-        if self.shutdown is None:
-            return None if self.type == "supervisor" else WORKER_SHUTDOWN
-        if self.shutdown == "brutal_kill":
-            return 0.0
-        return None if math.isinf(self.shutdown) else self.shutdown
+        return shutdown_timeout(self.shutdown, self.type)
 
     def without_arguments(self) -> ChildSpec:
         """This spec as it is kept for a temporary child, which will not need its arguments again."""
@@ -94,6 +89,25 @@ class ChildSpec:
         if self.restart == "transient":
             return is_abnormal(reason)
         return self.restart == "permanent"
+
+
+def shutdown_timeout(shutdown: Shutdown, type: ChildType = "worker") -> float | None:  # noqa: A002 - as in ChildSpec
+    """The seconds that the `shutdown` of a spec stands for, `None` for ever, 0 for a brutal kill."""
+    if shutdown is None:
+        return None if type == "supervisor" else WORKER_SHUTDOWN
+    if shutdown == "brutal_kill":
+        return 0.0
+    return None if math.isinf(shutdown) else shutdown
+
+
+def check_shutdown(shutdown: object) -> None:
+    """Refuse what says nothing of how long a child may take to end.
+
+    Raises:
+        InvalidChildSpec: naming the value and what it may be.
+    """
+    expected = 'None, "brutal_kill", math.inf or a number of seconds that is not negative'
+    _require(_is_shutdown(shutdown), "shutdown", shutdown, expected)
 
 
 def is_abnormal(reason: ExitReason) -> bool:
@@ -170,6 +184,15 @@ def check_child_spec(spec: object) -> None:
     if isinstance(spec, ChildSpec):
         return
     raise InvalidChildSpec("spec", spec, f"a ChildSpec{_hint(spec)}")
+
+
+def refuse_significant(spec: ChildSpec, where: str) -> None:
+    """Refuse a significant child `where` there can be none.
+
+    Raises:
+        InvalidChildSpec: it is one.
+    """
+    _require(not spec.significant, "significant", spec.significant, f"False {where}")
 
 
 def _hint(spec: object) -> str:

@@ -6,15 +6,14 @@ import math
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from beamlens_actors import ActorRef
-from beamlens_supervision.child_spec import ChildSpec, check_child_spec
+from beamlens_supervision.child_spec import ChildSpec, check_child_spec, refuse_significant
 from beamlens_supervision.children import Child
 from beamlens_supervision.errors import (
     ChildNotFound,
     ChildStartError,
-    InvalidChildSpec,
     MaxChildren,
 )
-from beamlens_supervision.options import check_name, is_whole, require
+from beamlens_supervision.options import is_whole, require
 from beamlens_supervision.parent import Operations, ParentActor
 from beamlens_supervision.refs import DynamicSupervisorRef
 
@@ -60,10 +59,7 @@ class DynamicSupervisor(ParentActor):
         Raises:
             InvalidSupervisorOption: an option is wrong.
         """
-        check_name(name)
-        ref = cls.options(name=name, backend=backend, start_timeout=None).start(
-            max_children, max_restarts, max_seconds, extra_args, on_event=on_event
-        )
+        ref = cls._launcher(name, backend).start(max_children, max_restarts, max_seconds, extra_args, on_event=on_event)
         return cast("DynamicSupervisorRef", ref)
 
     def __init__(
@@ -88,7 +84,7 @@ class DynamicSupervisor(ParentActor):
         return self._children.values()
 
     def _end_children(self) -> None:
-        self._end_together(list(self._children.values()))
+        self._end_together(list(self._known()))
 
     def _ended(self, child: Child, reason: ExitReason) -> None:
         if child.spec.wants_restart(reason):
@@ -113,8 +109,7 @@ class DynamicSupervisor(ParentActor):
 
     def _start_child(self, spec: ChildSpec, *first_args: Any) -> Any:
         check_child_spec(spec)
-        if spec.significant:
-            raise InvalidChildSpec("significant", value=True, expected="False under a DynamicSupervisor")
+        refuse_significant(spec, "under a DynamicSupervisor")
         if len(self._children) >= self._max_children:
             raise MaxChildren(self._max_children)
         child = Child(spec)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 from beamlens_actors import (
     Actor,
@@ -35,12 +35,13 @@ from beamlens_supervision.events import (
     SupervisionEvent,
 )
 from beamlens_supervision.intensity import RestartWindow
-from beamlens_supervision.options import check_callback
+from beamlens_supervision.options import check_callback, check_name
 from beamlens_supervision.retries import Retries, Retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
 
+    from beamlens_actors.actor import Launcher
     from beamlens_supervision.children import Child, ChildCounts, ChildInfo
 
 logger = logging.getLogger("beamlens_supervision")
@@ -70,6 +71,16 @@ class ParentActor(Actor):
         self._watched: dict[Monitor, Child] = {}
         self._retries = Retries(self.actor_ref)
         self._gave_up = False
+
+    @classmethod
+    def _launcher(cls, name: str | None, backend: str | None) -> Launcher[Self]:
+        """What starts one, without a limit on its time: its children may need long.
+
+        Raises:
+            InvalidSupervisorOption: `name` is no name.
+        """
+        check_name(name)
+        return cls.options(name=name, backend=backend, start_timeout=None)
 
     @classmethod
     def child_spec(
@@ -272,10 +283,14 @@ class ParentActor(Actor):
         self.stop(Shutdown())
 
     def _emit(self, kind: type[SupervisionEvent], child_id: Hashable, *details: Any) -> None:
+        if self._on_event is not None:
+            self._tell(kind(self.actor_ref, child_id, *details))
+
+    def _tell(self, event: SupervisionEvent) -> None:
         if self._on_event is None:
             return
         try:
-            self._on_event(kind(self.actor_ref, child_id, *details))
+            self._on_event(event)
         except BaseException:
             logger.exception("on_event of %s failed", self.actor_ref.name)
 

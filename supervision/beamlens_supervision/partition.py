@@ -6,16 +6,15 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
 
-from beamlens_supervision.child_spec import ChildSpec, check_child_spec
+from beamlens_supervision.child_spec import ChildSpec, check_child_spec, refuse_significant
 from beamlens_supervision.children import Child
 from beamlens_supervision.errors import (
     ChildNotFound,
     ChildRestarting,
-    InvalidChildSpec,
     InvalidSupervisorOption,
     NoPartitions,
 )
-from beamlens_supervision.options import check_callback, check_name, is_whole, require
+from beamlens_supervision.options import check_callback, is_whole, require
 from beamlens_supervision.parent import Operations, ParentActor
 from beamlens_supervision.refs import ParentRef
 from beamlens_supervision.supervisor import Supervisor
@@ -118,8 +117,7 @@ class PartitionSupervisor(Supervisor):
             InvalidChildSpec: `spec` is none, or is significant; nothing was started.
             InvalidSupervisorOption: an option is wrong; nothing was started.
         """
-        check_name(name)
-        ref = cls.options(name=name, backend=backend, start_timeout=None).start(
+        ref = cls._launcher(name, backend).start(
             spec,
             partitions,
             with_arguments=with_arguments,
@@ -142,8 +140,7 @@ class PartitionSupervisor(Supervisor):
         on_event: OnEvent | None = None,
     ) -> None:
         check_child_spec(spec)
-        if spec.significant:
-            raise InvalidChildSpec("significant", value=True, expected="False under a PartitionSupervisor")
+        refuse_significant(spec, "under a PartitionSupervisor")
         if partitions is None:
             partitions = os.cpu_count() or 1
         require(is_whole(partitions, 1), "partitions", partitions, "a whole number of at least 1")

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, get
 from beamlens_actors import Killed, clock, current_actor
 from beamlens_actors.waiting import Condition
 from beamlens_supervision.errors import TaskTimeout
+from beamlens_supervision.job import TaskResult
 from beamlens_supervision.options import check_choice, check_timeout, is_whole, require
-from beamlens_supervision.task import Task, TaskResult
+from beamlens_supervision.task import Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

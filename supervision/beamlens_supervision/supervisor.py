@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from beamlens_actors import ActorRef, ExitReason, Shutdown
-from beamlens_supervision.child_spec import ChildSpec, check_child_spec, collect_specs, is_hashable
+from beamlens_supervision.child_spec import ChildSpec, check_child_spec, collect_specs, is_hashable, refuse_significant
 from beamlens_supervision.children import Child
 from beamlens_supervision.errors import (
     AlreadyPresent,
@@ -14,9 +14,7 @@ from beamlens_supervision.errors import (
     ChildRestarting,
     ChildRunning,
     ChildStartError,
-    InvalidChildSpec,
 )
-from beamlens_supervision.options import check_name
 from beamlens_supervision.parent import Operations, ParentActor
 from beamlens_supervision.refs import SupervisorRef
 from beamlens_supervision.strategies import (
@@ -75,9 +73,7 @@ class Supervisor(ParentActor):
             InvalidChildSpec: nothing was started.
             InvalidSupervisorOption: an option is wrong; nothing was started.
         """
-        check_name(name)
-        launcher = cls.options(name=name, backend=backend, start_timeout=None)
-        ref = launcher.start(
+        ref = cls._launcher(name, backend).start(
             specs,
             strategy=strategy,
             max_restarts=max_restarts,
@@ -127,8 +123,8 @@ class Supervisor(ParentActor):
             self._children.pop(child.spec.id, None)
 
     def _check_significant(self, spec: ChildSpec) -> None:
-        if spec.significant and self._auto_shutdown == "never":
-            raise InvalidChildSpec("significant", value=True, expected="False when auto_shutdown is never")
+        if self._auto_shutdown == "never":
+            refuse_significant(spec, "when auto_shutdown is never")
 
     def _known(self) -> Iterable[Child]:
         return self._children.values()

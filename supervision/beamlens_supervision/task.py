@@ -1,164 +1,21 @@
-"""`Task`: a function that runs in a supervised actor, and what becomes of it."""
+"""`Task`: the handle of a function that runs in a supervised actor."""
 
 from __future__ import annotations
 
-import contextvars
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-from beamlens_actors import (
-    Actor,
-    ActorCrashed,
-    ActorRef,
-    AskTimeout,
-    Crash,
-    ExitReason,
-    Future,
-    Normal,
-    ReplyError,
-    SelfAsk,
-    Shutdown,
-    clock,
-    current_actor,
-)
+from beamlens_actors import ActorRef, AskTimeout, ExitReason, Future, SelfAsk, Shutdown, current_actor
 from beamlens_supervision import children as kids
-from beamlens_supervision.errors import TaskCancelled, TaskEnded, TaskTimeout
+from beamlens_supervision.errors import TaskTimeout
+from beamlens_supervision.job import CANCELLED, Job, TaskResult, end_later
 from beamlens_supervision.options import is_seconds, require
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
 T = TypeVar("T")
-
-_NORMAL = Normal()
-_CANCELLED = Shutdown("cancelled")
-_GO = object()
-_callers: contextvars.ContextVar[tuple[ActorRef[Any], ...]] = contextvars.ContextVar("callers", default=())
-
-
-def callers() -> tuple[ActorRef[Any], ...]:
-    """In a task: the actors it runs for, the nearest first; tasks that started it are such actors too."""
-    return _callers.get()
-
-
-@dataclass(frozen=True, slots=True)
-class TaskResult(Generic[T]):
-    """How a task ended.
-
-    Attributes:
-        value: what its function returned; `None` when it did not.
-        reason: `Normal()` when it returned, else why there is no value.
-    """
-
-    value: T | None = None
-    reason: ExitReason = _NORMAL
-
-    @property
-    def ok(self) -> bool:
-        """Whether the function returned."""
-        return isinstance(self.reason, Normal)
-
-    def get(self) -> T:
-        """The value.
-
-        Raises:
-            TaskEnded: there is none (`TaskCancelled` when it was cancelled).
-            ActorCrashed: the function raised something that is no `Exception`.
-            Exception: what the function raised.
-        """
-        if self.ok:
-            return cast("T", self.value)
-        if isinstance(self.reason, Crash):
-            error = self.reason.exception
-            raise error if isinstance(error, Exception) else ActorCrashed(error)
-        if self.reason is _CANCELLED:
-            raise TaskCancelled(self.reason)
-        raise TaskEnded(self.reason)
-
-
-class Job:
-    """One function to run, shared by the task's handle and the actor that runs it."""
-
-    def __init__(
-        self, fn: Callable[..., Any], args: tuple[Any, ...], grace: float | None, *, linked: bool = False
-    ) -> None:
-        caller = current_actor()
-        self.owner = caller if linked else None
-        self.outcome: Future[TaskResult[Any]] = Future()
-        self.grace = grace
-        self._fn = fn
-        self._args = args
-        self._returned: TaskResult[Any] | None = None
-        self._context = contextvars.copy_context()
-        if caller is not None:
-            self._context.run(_callers.set, (caller, *_callers.get()))
-
-    def run(self) -> None:
-        """Call the function in its caller's context; what it returns is known once its actor has ended."""
-        self._returned = TaskResult(self._context.run(self._fn, *self._args))
-
-    def settle(self, reason: ExitReason) -> bool:
-        """Tell who waits what became of it; only the first call counts, and returns True."""
-        return self.outcome.resolve(self._returned or TaskResult(reason=reason))
-
-
-class TaskActor(Actor):
-    """Runs one `Job` and ends."""
-
-    def __init__(self, job: Job) -> None:
-        super().__init__()
-        self._job = job
-
-    def on_start(self) -> None:  # noqa: D102
-        # Waiters are told at the actor's end, not the function's: by then the supervisor knows of it too.
-        self.actor_ref.add_exit_callback(lambda _ref, reason: self._job.settle(reason))
-        if self._job.owner is not None:
-            self._follow(self._job.owner)
-        self.actor_ref.tell(_GO)
-
-    def _follow(self, owner: ActorRef[Any]) -> None:
-        ref, job = self.actor_ref, self._job
-        self.link(owner)
-
-        def owner_ended(_owner: ActorRef[Any], reason: ExitReason) -> None:
-            # The link ends a task between two messages only; this one is in the middle of its function.
-            if job.owner is not None and not isinstance(reason, Normal):
-                job.settle(reason)
-                end_later(ref, reason, job.grace)
-
-        forget = owner.add_exit_callback(owner_ended)
-        ref.add_exit_callback(lambda _ref, _reason: forget())
-
-    def on_receive(self, message: Any) -> None:  # noqa: D102
-        if message is _GO:
-            _call(self._job.run)
-            self.stop()
-
-
-class FunctionActor(Actor):
-    """Runs a function that nobody waits for, and ends; a restart makes a new one."""
-
-    def __init__(self, fn: Callable[..., object], args: tuple[Any, ...]) -> None:
-        super().__init__()
-        self._fn = fn
-        self._args = args
-
-    def on_start(self) -> None:  # noqa: D102
-        self.actor_ref.tell(_GO)
-
-    def on_receive(self, message: Any) -> None:  # noqa: D102
-        if message is _GO:
-            _call(self._fn, *self._args)
-            self.stop()
-
-
-def _call(fn: Callable[..., object], *args: object) -> None:
-    try:
-        fn(*args)
-    except ReplyError as refusal:
-        # In an actor this would answer and go on; here nobody asked, and it would never end.
-        raise refusal.error from refusal
 
 
 class Task(Generic[T]):
@@ -247,10 +104,10 @@ class Task(Generic[T]):
         Returns:
             True, or False when it had ended before.
         """
-        if not self._outcome.resolve(TaskResult(reason=_CANCELLED)):
+        if not self._outcome.resolve(TaskResult(reason=CANCELLED)):
             return False
         self.unlink()
-        end_later(self.ref, _CANCELLED, self._job.grace)
+        end_later(self.ref, CANCELLED, self._job.grace)
         return True
 
     def ignore(self) -> TaskResult[T] | None:
@@ -292,14 +149,3 @@ def _limit(timeout: float | Literal["brutal_kill"]) -> float | None:
     if timeout == "brutal_kill":
         return 0.0
     return None if timeout == math.inf else timeout
-
-
-def end_later(ref: ActorRef[Any], reason: ExitReason, grace: float | None) -> None:
-    """Ask `ref` to end and kill it in `grace` seconds (`None`: never), without waiting for either."""
-    if grace == 0:
-        ref.kill()
-        return
-    ref.stop(reason, block=False)
-    if grace is not None:
-        timer = clock.call_later(grace, ref.kill)
-        ref.add_exit_callback(lambda _ref, _reason: timer.cancel())

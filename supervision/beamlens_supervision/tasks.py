@@ -6,17 +6,21 @@ import math
 import os
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
-from beamlens_supervision.child_spec import WORKER_SHUTDOWN, ChildSpec, Restart, Shutdown
+from beamlens_actors import ActorRef
+from beamlens_supervision.child_spec import WORKER_SHUTDOWN, ChildSpec, Restart, Shutdown, check_shutdown
 from beamlens_supervision.dynamic import DynamicSupervisor
+from beamlens_supervision.job import FunctionActor, Job, TaskResult
 from beamlens_supervision.options import check_name, require
 from beamlens_supervision.refs import DynamicSupervisorRef
+from beamlens_supervision.roster import NEWS, Roster
 from beamlens_supervision.streaming import OnTimeout, Stream
-from beamlens_supervision.task import FunctionActor, Job, Task, TaskActor, TaskResult
+from beamlens_supervision.task import Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from beamlens_actors import ActorRef, ExitReason
+    from beamlens_actors import ExitReason
+    from beamlens_supervision.children import Child
     from beamlens_supervision.events import OnEvent
     from beamlens_supervision.parent import Operations
 
@@ -25,6 +29,9 @@ T = TypeVar("T")
 
 class TaskSupervisorRef(DynamicSupervisorRef):
     """What `TaskSupervisor.start` returns."""
+
+    roster: Roster
+    """The supervisor's record of its tasks: whoever wants one starts it there, and asks nobody."""
 
     def run(
         self, fn: Callable[..., T], *args: Any, name: str | None = None, shutdown: Shutdown = WORKER_SHUTDOWN
@@ -63,9 +70,11 @@ class TaskSupervisorRef(DynamicSupervisorRef):
         linked: bool,
     ) -> Task[T]:
         name = _checked(fn, name)
-        spec = ChildSpec(name, TaskActor.options(name=name).start, restart="temporary", shutdown=shutdown)
-        job = Job(fn, args, spec.shutdown_timeout, linked=linked)
-        return Task(job, self._request("start_task", spec, job))
+        check_shutdown(shutdown)
+        if not self.is_alive():
+            raise self._cell.dead()
+        job = Job(fn, args, name, shutdown, linked=linked)
+        return Task(job, self.roster.start(job))
 
     def start_child(  # type: ignore[override]
         self,
@@ -129,7 +138,11 @@ class TaskSupervisorRef(DynamicSupervisorRef):
 
 
 class TaskSupervisor(DynamicSupervisor):
-    """Runs functions as tasks. When it ends, who waits for one is told at once, whatever its thread does."""
+    """Runs functions as tasks. When it ends, who waits for one is told at once, whatever its thread does.
+
+    A task is started on the thread that asks for it, so a supervisor that is busy holds up none. On `threads` a task
+    may run on the thread of one that has ended; see `KeptThreads` for what the two share.
+    """
 
     _beamlens_ref_class = TaskSupervisorRef
 
@@ -158,38 +171,68 @@ class TaskSupervisor(DynamicSupervisor):
         Raises:
             InvalidSupervisorOption: an option is wrong.
         """
-        check_name(name)
-        ref = cls.options(name=name, backend=backend, start_timeout=None).start(
-            max_children, max_restarts, max_seconds, on_event=on_event
-        )
+        ref = cls._launcher(name, backend).start(max_children, max_restarts, max_seconds, on_event=on_event)
         return cast("TaskSupervisorRef", ref)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._jobs: dict[ActorRef[Any], Job] = {}
+        backend, telling = self._beamlens_cell.backend.name, self._on_event is not None
+        self._roster = Roster(self.actor_ref, backend, self._max_children, telling=telling)
+        cast("TaskSupervisorRef", self.actor_ref).roster = self._roster
+        self._left: list[Child] | None = None
 
     def on_start(self) -> None:  # noqa: D102
-        # Also for one that is killed while busy, whose on_terminate comes late or never.
-        self.actor_ref.add_exit_callback(lambda _ref, reason: self._settle_all(reason))
+        # For one that is killed while busy, whose on_terminate comes late or never; elsewhere they have ended by then.
+        self.actor_ref.add_exit_callback(lambda _ref, reason: self._abandon(reason))
+
+    def _abandon(self, reason: ExitReason) -> None:
+        for child in self._roster.close(reason):
+            if child.ref is not None:
+                child.ref.exit(reason)
+        self._roster.let_threads_go()
+
+    def on_receive(self, message: Any) -> Any:  # noqa: D102
+        self._tell_news()
+        return None if message is NEWS else super().on_receive(message)
 
     def on_terminate(self, reason: ExitReason) -> None:  # noqa: D102
-        self._settle_all(reason)
+        self._left = self._roster.close(reason)
+        self._tell_news()
         super().on_terminate(reason)
+        self._roster.let_threads_go(join=True)
 
-    def _settle_all(self, reason: ExitReason) -> None:
-        for job in list(self._jobs.values()):
-            job.settle(reason)
+    def _tell_news(self) -> None:
+        while (event := self._roster.take_news()) is not None:
+            self._tell(event)
 
-    def _start_task(self, spec: ChildSpec, job: Job) -> ActorRef[Any]:
-        ref: ActorRef[Any] = self._start_child(spec, job)
-        self._jobs[ref] = job
-        ref.add_exit_callback(self._forget_job)
-        return ref
+    def _known(self) -> Iterable[Child]:
+        tasks = self._roster.running() if self._left is None else self._left
+        return [*super()._known(), *tasks]
 
-    def _forget_job(self, ref: ActorRef[Any], _reason: ExitReason) -> None:
-        self._jobs.pop(ref, None)
+    def _start_child(self, spec: ChildSpec, *first_args: Any) -> Any:
+        self._roster.take_place()
+        try:
+            return super()._start_child(spec, *first_args)
+        except BaseException:
+            self._roster.give_back()
+            raise
 
-    operations: ClassVar[Operations] = {**DynamicSupervisor.operations, "start_task": _start_task}
+    def _forget(self, child: Child) -> None:
+        super()._forget(child)
+        self._roster.give_back()
+
+    def _terminate_child(self, ref: ActorRef[Any]) -> None:
+        task = self._roster.strike(ref) if isinstance(ref, ActorRef) else None
+        if task is None:
+            super()._terminate_child(ref)
+        else:
+            self._end_one(task)
+
+    operations: ClassVar[Operations] = {
+        **DynamicSupervisor.operations,
+        "start_child": _start_child,
+        "terminate_child": _terminate_child,
+    }
 
 
 def _checked(fn: Callable[..., object], name: str | None) -> str:

@@ -109,7 +109,7 @@ def test_failed_registration_leaks_nothing() -> None:
     with pytest.raises(AlreadyRegistered):
         registry.register("key", other)
     assert (registry.keys(other), registry.count(), events) == ([], 1, [])
-    assert (list(registry._by_ref), other._cell.bonds._cleanups) == ([holder], {})
+    assert (list(registry._by_ref), other._cell.bonds._tables.cleanups) == ([holder], {})
 
 
 def test_duplicate_keys_hold_many_and_one_twice_and_dispatch_tells_each_entry() -> None:
@@ -334,4 +334,4 @@ def test_every_file_runs_on_both_backends_but_those_about_one_of_them() -> None:
         for path in HERE.glob("test_*.py")
         if re.search(r"^pytestmark = .*backend\(", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
-    assert one_only == {"test_threads.py", "test_greenlets.py"}
+    assert one_only == {"test_threads.py", "test_kept.py", "test_greenlets.py"}

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import gc
 import sys
 import threading
+import weakref
 from typing import Any
 
 import pykka
@@ -444,13 +446,30 @@ def test_mailbox_of_a_living_actor_is_refused_and_can_be_used_after_its_end() ->
 
 
 def test_actor_that_ended_is_freed_while_its_ref_is_held() -> None:
-    import weakref
-
     actors: list[Any] = []
     ref = Recorder.start()
     ref.ask(("do", lambda actor: actors.append(weakref.ref(actor))))
     ref.stop()
     assert actors[0]() is None
+
+
+def test_actors_that_ended_leave_nothing_to_the_garbage_collector() -> None:
+    def live() -> weakref.ref[Any]:
+        ref = Recorder.start()
+        ref.ask("hello")
+        ref.stop()
+        return weakref.ref(ref._cell)
+
+    Recorder.start().stop()
+    gc.collect()
+    gc.disable()
+    try:
+        cells = [live() for _ in range(3)]
+        # The hub has let go of the last one when it has begun with another.
+        Recorder.start().stop()
+        assert [cell() for cell in cells] == [None] * 3
+    finally:
+        gc.enable()
 
 
 def test_str_names_class_and_name() -> None:

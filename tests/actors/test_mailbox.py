@@ -127,7 +127,7 @@ def test_what_comes_too_late_for_its_actor_never_reaches_the_next_one(overflow: 
         mailbox.bind(second)
         yield from [None] * permits
 
-    mailbox._permits = changes_hands()
+    mailbox._lane.permits = changes_hands()
     with pytest.raises(MailboxClosed):
         mailbox.put(("late", None), first)
     assert mailbox.stats().size == 0

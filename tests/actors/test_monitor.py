@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from beamlens_actors import Crash, Down, Exit, ExitReason, Killed, NoProcess, Normal, Shutdown
+from beamlens_actors import Crash, Down, Exit, ExitReason, Killed, NoProcess, Normal, Shutdown, bonds
 from beamlens_actors.testing import Probe
 from tests.actors.helpers import LIMIT, Recorder, Refused, busy
 
@@ -121,7 +121,7 @@ def test_ended_watcher_is_forgotten_by_its_target() -> None:
     watcher, target = Watcher.start(), Recorder.start()
     monitor(watcher, target)
     watcher.stop()
-    assert target._cell.bonds._watchers == {}
+    assert target._cell.bonds._tables.watchers == {}
 
 
 # -- links
@@ -253,3 +253,18 @@ def test_chain_of_links_ends_as_a_whole() -> None:
     error = Refused()
     refs[10].tell(("raise", error))
     assert [ref.join(LIMIT) for ref in refs] == [Crash(error)] * 20
+
+
+def test_a_bond_that_a_finaliser_makes_while_the_first_one_is_made_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    ref, told = Recorder.start(), []
+    tables = bonds._Tables
+
+    def interrupted() -> Any:
+        monkeypatch.undo()
+        ref.add_exit_callback(lambda *_end: told.append("finaliser's"))
+        return tables()
+
+    monkeypatch.setattr(bonds, "_Tables", interrupted)
+    ref.add_exit_callback(lambda *_end: told.append("own"))
+    ref.stop()
+    assert told == ["finaliser's", "own"]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pykka
@@ -28,6 +29,22 @@ def test_tell_and_ask_keep_the_order_of_one_sender() -> None:
     for number in range(100):
         ref.tell(number)
     assert ref.ask("log") == ["start", *range(100)]
+
+
+@pytest.mark.parametrize("permits", [0, 1])
+def test_what_is_told_while_the_actor_ends_is_refused(permits: int) -> None:
+    log: list[Any] = []
+    ref = Recorder.start(log)
+    ref.ask("brings the lane its queue")
+
+    def ends() -> Iterator[None]:
+        ref.stop()
+        yield from [None] * permits
+
+    ref._lane.permits = ends()
+    with pytest.raises(ActorDead):
+        ref.tell("late")
+    assert "late" not in log
 
 
 def test_ask_without_blocking_returns_a_future() -> None:

@@ -416,16 +416,16 @@ def test_owner_that_has_ended_cancels_at_once_and_leaves_no_timer() -> None:
 
 def test_ended_stream_has_taken_its_callback_back_from_the_owner() -> None:
     owner = Recorder.start()
-    before = len(owner._cell.bonds._callbacks)
+    before = len(owner._cell.bonds._tables.callbacks)
     stream = EventStream(owner=owner)
-    assert len(owner._cell.bonds._callbacks) == before + 1
+    assert len(owner._cell.bonds._tables.callbacks) == before + 1
     stream.complete()
-    assert len(owner._cell.bonds._callbacks) == before
+    assert len(owner._cell.bonds._tables.callbacks) == before
 
 
 def test_forgotten_stream_is_freed_with_its_timer_and_callbacks() -> None:
     owner, task = Recorder.start(), Recorder.start()
-    before = len(owner._cell.bonds._callbacks), len(task._cell.bonds._callbacks)
+    before = len(owner._cell.bonds._tables.callbacks), len(task._cell.bonds._tables.callbacks)
     with FakeClock() as fake:
         stream = EventStream(owner=owner)
         stream.attach_task(task)
@@ -435,7 +435,7 @@ def test_forgotten_stream_is_freed_with_its_timer_and_callbacks() -> None:
         gc.collect()
         assert freed() is None
         assert fake.waiters() == 0
-    assert (len(owner._cell.bonds._callbacks), len(task._cell.bonds._callbacks)) == before
+    assert (len(owner._cell.bonds._tables.callbacks), len(task._cell.bonds._tables.callbacks)) == before
 
 
 def in_child(check: Any) -> None:
@@ -527,10 +527,10 @@ def test_attaching_a_task_that_has_ended_is_an_error_at_once() -> None:
 
 def test_task_may_end_after_it_completed_the_stream() -> None:
     stream, task = EventStream(), Recorder.start()
-    before = len(task._cell.bonds._callbacks)
+    before = len(task._cell.bonds._tables.callbacks)
     stream.attach_task(task)
     stream.complete(1)
-    assert len(task._cell.bonds._callbacks) == before
+    assert len(task._cell.bonds._tables.callbacks) == before
     task.stop()
     assert stream.result() == 1
 
@@ -546,10 +546,10 @@ def test_only_a_cancel_stops_the_task(end: str) -> None:
 
 def test_attaching_again_drops_the_task_before() -> None:
     stream, old, new = EventStream(), Recorder.start(), Recorder.start()
-    before = len(old._cell.bonds._callbacks)
+    before = len(old._cell.bonds._tables.callbacks)
     stream.attach_task(old)
     stream.attach_task(new)
-    assert len(old._cell.bonds._callbacks) == before
+    assert len(old._cell.bonds._tables.callbacks) == before
     old.stop()
     assert stream.end is None
     new.stop()
@@ -973,3 +973,62 @@ class StreamMachine(RuleBasedStateMachine):
 
 TestStreamAgainstModel = StreamMachine.TestCase
 TestStreamAgainstModel.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+def test_a_producer_may_wait_for_room() -> None:
+    stream = EventStream(capacity=2, timeout=None)
+    waited: list[bool] = []
+
+    def produce() -> None:
+        for number in range(200):
+            waited.append(stream.wait_for_room(LIMIT))
+            assert stream.push(number) is PushResult.OK
+        stream.wait_for_room(LIMIT)  # the end takes a place too
+        stream.complete()
+
+    producer = threading.Thread(target=produce, daemon=True)
+    producer.start()
+    got = list(stream)
+    producer.join(LIMIT)
+    assert got[:-1] == list(range(200))
+    assert (stream.stats().dropped, set(waited)) == (0, {True})
+
+
+def test_room_that_does_not_come_in_time_is_false() -> None:
+    stream = EventStream(capacity=1, timeout=None)
+    stream.push(1)
+    with FakeClock() as clock_:
+        answer: list[bool] = []
+        waiting = threading.Thread(target=lambda: answer.append(stream.wait_for_room(5.0)), daemon=True)
+        waiting.start()
+        clock_.wait_for_waiters(1)
+        clock_.advance(5.0)
+        waiting.join(LIMIT)
+    assert answer == [False]
+    assert stream.wait_for_room(0) is False
+
+
+@pytest.mark.parametrize("end", list(TERMINALS))
+def test_an_end_lets_whoever_waits_for_room_go_on(end: str) -> None:
+    stream = EventStream(capacity=1, timeout=None)
+    stream.push(1)
+    answer: list[bool] = []
+    with FakeClock() as clock_:
+        waiting = threading.Thread(target=lambda: answer.append(stream.wait_for_room(600.0)), daemon=True)
+        waiting.start()
+        clock_.wait_for_waiters(1)
+        getattr(stream, end)("end")
+        waiting.join(LIMIT)
+    assert answer == [True]
+
+
+def test_a_consumer_that_waits_is_room() -> None:
+    stream = EventStream(capacity=1, timeout=None)
+    consumer = Consumer(stream)
+    for number in range(50):
+        assert stream.wait_for_room(LIMIT)
+        stream.push(number)
+    assert stream.wait_for_room(LIMIT)
+    stream.complete()
+    consumer.join(LIMIT)
+    assert consumer.got[:-1] == list(range(50))

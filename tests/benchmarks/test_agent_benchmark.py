@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from benchmarks import __main__ as program
-from benchmarks.agent import command, pydantic_ai_side
+from benchmarks.agent import command, journal, pydantic_ai_side
 from benchmarks.agent.beamlens_side import SIDE
 from benchmarks.agent.measures import MEASURES, QUICK, Metric, must
 
@@ -25,6 +25,13 @@ def test_the_peer_measures_a_part_of_the_same(name):
         pytest.skip(reason)  # a peer, which the tests do not need
     for measure, function in pydantic_ai_side.SIDES[name].items():
         assert set(function(QUICK)) <= {metric.key for metric in MEASURES[measure]}
+
+
+@pytest.mark.parametrize("name", journal.SIDES)
+def test_what_else_keeps_messages_measures_a_part_of_the_same(name):
+    found = journal.SIDES[name]["journal"](QUICK)
+    assert set(found) < {metric.key for metric in MEASURES["journal"]}
+    assert command.get_side(name) is journal.SIDES[name]
 
 
 def test_metrics_have_keys_and_units_of_their_own():
@@ -50,6 +57,7 @@ def test_a_peer_is_left_out_with_its_reason(reason, monkeypatch, capsys):
     assert len(asked) == len(MEASURES)
     assert {rounds for _, rounds in asked} == {2}
     assert asked[0][0] == ({command.OWN} if reason else {command.OWN, *pydantic_ai_side.SIDES})
+    assert asked[-1][0] == {command.OWN, *journal.SIDES}
     assert (f"left out: {reason}" in said) is bool(reason)
     assert all(metric.label in said for row in MEASURES.values() for metric in row)
 

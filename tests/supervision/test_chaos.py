@@ -221,8 +221,8 @@ def test_after_random_kills_a_tree_is_what_it_was_and_leaves_nothing_behind(
 
 def bonds(ref: ActorRef[Any]) -> tuple[int, int]:
     """How many actors it monitors, and how many it is linked to."""
-    found = ref._cell.bonds
-    return len(found.monitored), len(found._links)
+    found = ref._cell.bonds._tables
+    return len(found.monitored), len(found.links)
 
 
 def let_go(before: set[threading.Thread]) -> None:

@@ -10,7 +10,7 @@ from beamlens_actors.testing import FakeClock
 from beamlens_supervision import InvalidSupervisorOption, MaxChildren, TaskResult, TaskSupervisor, TaskTimeout
 from beamlens_supervision.streaming import BUFFERED_PER_TASK
 from tests.supervision.helpers import LIMIT, Boom, left_on
-from tests.supervision.task_helpers import Caller
+from tests.supervision.task_helpers import Caller, wait_on
 
 
 def test_results_come_in_the_order_of_the_items() -> None:
@@ -201,14 +201,17 @@ def test_a_stream_ends_with_the_actor_that_iterates_over_it(backend: str, gate: 
 
 
 def test_items_that_raise_end_the_rest(gate: threading.Event) -> None:
+    entered = threading.Event()
+
     def items() -> Any:
         yield 1
+        offload(entered.wait, LIMIT)
         raise Boom
 
     with FakeClock() as clock:
         sup = TaskSupervisor.start()
         with pytest.raises(Boom):
-            list(sup.stream(lambda _item: offload(gate.wait, LIMIT), items(), 2))
+            list(sup.stream(lambda _item: wait_on(gate, entered), items(), 2))
         clock.advance(5.0)
         assert sup.count_children().specs == 0
 

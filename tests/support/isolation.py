@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from beamlens.application import instances
-from beamlens.probes import logtap
+from beamlens.probes import inbound, logtap
 from beamlens.probes.gc_pauses import pauses
 from beamlens.telemetry import bus
 
@@ -18,7 +18,7 @@ _PROBES = {"beamlens-gil-ticker", "beamlens-sampler"}
 def check_events(monkeypatch):
     monkeypatch.setattr(bus, "checking", True)
     monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
-    for name in ("BEAMLENS_DISABLED", "BEAMLENS_WATCHERS", "BEAMLENS_BUDGET_USD_PER_DAY"):
+    for name in ("BEAMLENS_DISABLED", "BEAMLENS_WATCHERS", "BEAMLENS_BUDGET_USD_PER_DAY", "BEAMLENS_STATE_DIR"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -30,6 +30,7 @@ def leaves_nothing_behind():
         instance.stop(1.0)
     assert not left, f"an instance was not stopped: {left}"
     assert not logtap.installed(), "the log tap was left installed"
+    assert not inbound.listening(), "somebody still listens for requests"
     assert not [t.name for t in threading.enumerate() if t.name in _PROBES and _soon_alive(t)]
     assert not pauses.installed, "the callback of the garbage collector was left installed"
 

@@ -60,6 +60,8 @@ class Backend(Protocol):
 
 BACKENDS = ("threads", "greenlets")
 _default = "threads"
+# To import a name inside a function costs a tenth of the start of an actor.
+_found: dict[str, Backend] = {}
 
 
 def get_backend(name: str | None = None) -> Backend:
@@ -74,15 +76,21 @@ def get_backend(name: str | None = None) -> Backend:
         if cell is not None:
             return cell.backend
         name = _default
+    return _found.get(name) or _find(name)
+
+
+def _find(name: str) -> Backend:
     _check(name)
     if name == "greenlets":
         # The other backend must work where there is no gevent.
         from beamlens_actors.backends.greenlets import get_greenlets
 
-        return get_greenlets()
-    from beamlens_actors.backends.threads import THREADS
+        _found[name] = get_greenlets()
+    else:
+        from beamlens_actors.backends.threads import THREADS
 
-    return THREADS
+        _found[name] = THREADS
+    return _found[name]
 
 
 def _check(name: str) -> None:

@@ -40,9 +40,7 @@ class Greenlets:
 
     def make_waker(self) -> HubWaker:
         """See `Backend.make_waker`."""
-        from beamlens_actors.backends.hub import HubWaker
-
-        return HubWaker(self._hub or self._start_hub())
+        return (self._hub or self._start_hub()).make_waker()
 
     def _start_hub(self) -> ActorHub:
         from beamlens_actors.backends import watchdog

@@ -9,11 +9,11 @@ the one thing of it that is safe from any thread.
 from __future__ import annotations
 
 import contextvars
-import itertools
 import logging
 import threading
 import time
 from collections import deque
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import gevent
@@ -35,9 +35,8 @@ logger = logging.getLogger("beamlens_actors")
 R = TypeVar("R")
 
 OFFLOAD_THREADS = 32
-_IDLE, _MORE = Outcome.IDLE, Outcome.MORE
-_MESSAGES = 100  # of one actor, before another one's turn
-_TURNS = 16  # between two looks at the time
+_IDLE, _MORE, _END = Outcome.IDLE, Outcome.MORE, Outcome.END
+_MESSAGES = 100  # between two looks at the time; whoever handles the last one has had enough for now
 _SECONDS = 0.005  # before the loop's turn: its timers, its sockets
 _SPARE_WORKERS = 100
 
@@ -106,6 +105,10 @@ class ActorHub:
         self._started.wait()
 
     # -- any thread ------------------------------------------------------------------------------------------
+
+    def make_waker(self) -> HubWaker:
+        """A new actor's waker."""
+        return HubWaker(self)
 
     def rouse(self) -> None:
         """Make the loop look."""
@@ -241,6 +244,7 @@ class ActorHub:
     def take_turns(self, worker: Worker) -> None:
         """Run ready actors, each until it has no more messages or had enough for now, as long as `worker` may."""
         ready, resumed = self.ready, self._resumed
+        messages = repeat(None, _MESSAGES)
         # One that gevent itself switched to, after a sleep say, must not take the hub for longer than its own turn.
         while ready and not resumed and self._active is worker:
             waker = ready.popleft()
@@ -252,7 +256,18 @@ class ActorHub:
             cell = worker.cell = waker.cell
             cell.handle = worker
             self.turns += 1
-            outcome = waker.context.run(self._advance, waker, cell)
+            run = waker.context.run
+            try:
+                if waker.begun:
+                    outcome = run(cell.run, messages)
+                else:
+                    waker.begun = True
+                    outcome = run(cell.run, messages) if run(cell.begin) else _END
+                if outcome is _END:
+                    run(cell.end)
+            except BaseException:  # a defect of this package's own must not take the hub along
+                logger.exception("the turn of %s failed", cell.name)
+                outcome = _END
             worker.cell = cell.handle = None
             if outcome is _IDLE:
                 waker.running = False
@@ -261,26 +276,12 @@ class ActorHub:
                 if not waker.queued:
                     waker.queued = True
                     ready.append(waker)
+                if time.monotonic() > self._until:
+                    return
+                messages = repeat(None, _MESSAGES)
             else:
                 self._on_end(cell)  # still marked as running: nothing of it runs again
-            if not self.turns % _TURNS and time.monotonic() > self._until:
-                return
-
-    @staticmethod
-    def _advance(waker: HubWaker, cell: Cell) -> Outcome:
-        try:
-            if not waker.begun:
-                waker.begun = True
-                if not cell.begin():
-                    cell.end()
-                    return Outcome.END
-            outcome = cell.run(itertools.repeat(None, _MESSAGES))
-            if outcome is Outcome.END:
-                cell.end()
-        except BaseException:  # a defect of this package's own must not take the hub along
-            logger.exception("the turn of %s failed", cell.name)
-            return Outcome.END
-        return outcome
+                del waker.cell  # which has the waker: neither is then left to the garbage collector
 
     def offload(self, fn: Callable[[], R]) -> R:
         """See `Backend.offload`; called by a greenlet on the hub."""

@@ -8,7 +8,7 @@ import threading
 from _thread import allocate_lock
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from beamlens_actors import context, pykka_registry
 from beamlens_actors.cell import Outcome
@@ -75,6 +75,31 @@ class _Begun:
         pass
 
 
+class Handle(Protocol):
+    """An actor's time on a thread."""
+
+    @property
+    def thread(self) -> threading.Thread | None:
+        """The thread; `None` before `start`."""
+        ...
+
+    def start(self) -> None:
+        """Begin.
+
+        Raises:
+            RuntimeError: the system gives no more threads.
+        """
+        ...
+
+    def join(self) -> None:
+        """Wait until it is over."""
+        ...
+
+    def is_alive(self) -> bool:
+        """Whether it is not over."""
+        ...
+
+
 class ActorThread(threading.Thread):
     """The thread of one actor. Its `start` does not wait until it runs, which takes as long as all the rest."""
 
@@ -82,6 +107,11 @@ class ActorThread(threading.Thread):
         super().__init__(name=name, daemon=True)
         self._run_actor = run
         self._started: Any = _Begun()
+
+    @property
+    def thread(self) -> threading.Thread:
+        """See `Handle.thread`."""
+        return self
 
     def run(self) -> None:
         """See `threading.Thread.run`."""
@@ -133,8 +163,13 @@ class Threads:
 
     make_waker = staticmethod(ThreadWaker)
 
-    def start(self, cell: Cell) -> None:
+    def start(self, cell: Cell, make: Callable[[Callable[[], bool], str], Handle] = ActorThread) -> None:
         """See `Backend.start`.
+
+        Args:
+            cell: of the actor.
+            make: from a function, and a name for its thread, to what will run it. The function returns whether its
+                thread may be used again: the actor was not abandoned on it.
 
         Raises:
             ActorLimit: as many thread actors as are allowed run, or the system gives no more threads.
@@ -146,15 +181,15 @@ class Threads:
                 raise ActorLimit(f"{self._limit} thread actors run, the limit of set_thread_limit")
             self._cells[cell] = self._slots[cell] = None
         try:
-            cell.handle = thread = ActorThread(partial(self._main, cell), cell.name)
-            thread.start()
+            cell.handle = handle = make(partial(self._main, cell), cell.name)
+            handle.start()
         except BaseException as error:
             self._forget(cell)
             if isinstance(error, RuntimeError):
                 raise ActorLimit(f"the system gives no thread for {cell.name}: {error}") from error
             raise
 
-    def _main(self, cell: Cell) -> None:
+    def _main(self, cell: Cell) -> bool:
         waker: ThreadWaker = cell.waker  # type: ignore[assignment]
         context.local.cell = cell
         try:
@@ -164,13 +199,15 @@ class Threads:
             cell.end()
         finally:
             context.local.cell = None
-            self._forget(cell)
+            left = self._forget(cell)
+        return not left
 
-    def _forget(self, cell: Cell) -> None:
+    def _forget(self, cell: Cell) -> bool:
+        """Whether it was abandoned."""
         with self._lock:
             self._cells.pop(cell, None)
             self._slots.pop(cell, None)
-            self._abandoned.pop(cell, None)
+            return self._abandoned.pop(cell, self) is None
 
     def release(self, cell: Cell) -> None:
         """See `Backend.release`."""
@@ -179,10 +216,10 @@ class Threads:
 
     def settle(self, cell: Cell) -> None:
         """See `Backend.settle`."""
-        thread = cell.handle
-        if thread is None or thread is threading.current_thread() or cell in self._abandoned:
+        handle: Handle | None = cell.handle
+        if handle is None or handle.thread is threading.current_thread() or cell in self._abandoned:
             return
-        thread.join()
+        handle.join()
 
     def abandon(self, cell: Cell) -> None:
         """See `Backend.abandon`."""
@@ -199,8 +236,9 @@ class Threads:
     def abandoned(self) -> list[threading.Thread]:
         """See `abandoned`."""
         with self._lock:
-            handles = [cell.handle for cell in self._abandoned]
-        return [thread for thread in handles if thread is not None and thread.is_alive()]
+            handles: list[Handle | None] = [cell.handle for cell in self._abandoned]
+        alive = [handle.thread for handle in handles if handle is not None and handle.is_alive()]
+        return [thread for thread in alive if thread is not None]
 
     def set_limit(self, limit: int | None) -> None:
         """See `set_thread_limit`."""

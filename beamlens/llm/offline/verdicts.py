@@ -17,8 +17,15 @@ NAMES: dict[str, str] = {
     CauseKind.ERROR_BURST: "a burst of errors",
     CauseKind.UNCAUGHT_EXCEPTION: "an exception that nobody caught",
     CauseKind.RESOURCE_LIMIT: "a resource near its limit",
+    CauseKind.SLOW_LINE: "a line that requests wait at",
+    CauseKind.SLOW_QUERY: "a slow query",
+    CauseKind.REPEATED_QUERIES: "queries repeated in a loop",
+    CauseKind.SLOW_DEPENDENCY: "a slow dependency",
     CauseKind.BLOCKED_LOOP: "a blocked event loop",
-    CauseKind.LOCK_WAIT: "threads that wait for a lock",
+    CauseKind.CONNECTION_LEAK: "database connections that are not given back",
+    CauseKind.IDLE_TRANSACTION: "a transaction that was left open",
+    CauseKind.LOCK_WAIT: "a lock in the database that others wait for",
+    CauseKind.THREAD_LOCK: "threads that wait for a lock",
     CauseKind.POOL_EXHAUSTED: "a thread pool whose threads are all stuck",
     CauseKind.QUEUE_GROWTH: "a queue that is filled faster than it is emptied",
     CauseKind.TASK_PILE_UP: "tasks that pile up",
@@ -33,9 +40,27 @@ _EXPLAINS: dict[str, frozenset[str]] = {
     CauseKind.DESCRIPTOR_LEAK: frozenset({CauseKind.MEMORY_LEAK}),
     CauseKind.EXCEPTION_BURST: frozenset({CauseKind.ERROR_BURST}),
     CauseKind.GIL_HOG: frozenset({CauseKind.ERROR_BURST}),
-    CauseKind.BLOCKED_LOOP: frozenset({CauseKind.TASK_PILE_UP, CauseKind.ERROR_BURST}),
+    CauseKind.BLOCKED_LOOP: frozenset({CauseKind.SLOW_LINE, CauseKind.TASK_PILE_UP, CauseKind.ERROR_BURST}),
+    CauseKind.REPEATED_QUERIES: frozenset({CauseKind.SLOW_QUERY, CauseKind.SLOW_LINE}),
+    CauseKind.SLOW_QUERY: frozenset({CauseKind.SLOW_LINE}),
+    CauseKind.SLOW_DEPENDENCY: frozenset({CauseKind.SLOW_LINE}),
+    # Who cannot get a connection or a lock waits, piles up, and gives up with an error.
+    CauseKind.CONNECTION_LEAK: frozenset(
+        {CauseKind.FAILING_DEPENDENCY, CauseKind.EXCEPTION_BURST, CauseKind.ERROR_BURST, CauseKind.THREAD_PILE_UP}
+        | {CauseKind.SLOW_LINE, CauseKind.IDLE_TRANSACTION}
+    ),
     CauseKind.LOCK_WAIT: frozenset(
-        {CauseKind.POOL_EXHAUSTED, CauseKind.QUEUE_GROWTH, CauseKind.THREAD_PILE_UP, CauseKind.ERROR_BURST}
+        {CauseKind.FAILING_DEPENDENCY, CauseKind.EXCEPTION_BURST, CauseKind.ERROR_BURST, CauseKind.THREAD_PILE_UP}
+        | {CauseKind.SLOW_QUERY, CauseKind.SLOW_LINE, CauseKind.CONNECTION_LEAK, CauseKind.IDLE_TRANSACTION}
+    ),
+    CauseKind.THREAD_LOCK: frozenset(
+        {
+            CauseKind.POOL_EXHAUSTED,
+            CauseKind.QUEUE_GROWTH,
+            CauseKind.THREAD_PILE_UP,
+            CauseKind.SLOW_LINE,
+            CauseKind.ERROR_BURST,
+        }
     ),
     CauseKind.POOL_EXHAUSTED: frozenset({CauseKind.QUEUE_GROWTH, CauseKind.TASK_PILE_UP, CauseKind.ERROR_BURST}),
 }

@@ -12,3 +12,12 @@ def core():
         core.events = Events()
         core.services.bus.listen(core.events.listen)
         yield core
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """A core that keeps its sessions."""
+    with AgentCore.start("tests", state_dir=tmp_path) as core:
+        core.events = Events()
+        core.services.bus.listen(core.events.listen)
+        yield core

@@ -15,8 +15,14 @@ def names(core):
     return [child.id for child in core.supervisor.which_children()]
 
 
-def test_the_core_starts_with_registry_subagents_loop_tasks_and_tool_tasks(core):
-    assert names(core) == ["AgentRegistry", "SubagentSupervisor", "LoopTaskSupervisor", "ToolTaskSupervisor"]
+def test_the_core_starts_with_registry_subagents_sessions_loop_tasks_and_tool_tasks(core):
+    assert names(core) == [
+        "AgentRegistry",
+        "SubagentSupervisor",
+        "SessionSupervisor",
+        "LoopTaskSupervisor",
+        "ToolTaskSupervisor",
+    ]
     assert "LoopTaskSupervisor" in str(tree(core.supervisor))
 
 

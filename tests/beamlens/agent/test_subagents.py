@@ -34,6 +34,7 @@ def hanging(**options):
 
 
 def nothing_left(core):
+    assert core.services.bus.flush(SECONDS)  # else a spawn may not have been told yet, and its end would be too soon
     core.events.wait_for("agent_core.subagent.end", len(core.events.of("agent_core.subagent.spawn")))
     assert core.registry.agents() == {}
     assert core.subagents().which_children() == []
@@ -184,7 +185,12 @@ def test_when_the_first_has_completed_the_rest_are_cancelled(coordinator):
 
 def test_one_that_fails_is_not_the_first(coordinator):
     error = LLMError("no", kind="authentication", retryable=False)
-    results = coordinator.run([saying(error), saying("Fine.")], timeout=SECONDS, finish="first")
+
+    def later(_request):
+        coordinator.core.events.wait_for("agent_core.subagent.end", 1)
+        return "Fine."
+
+    results = coordinator.run([saying(error), saying(later)], timeout=SECONDS, finish="first")
     assert [result.status for result in results] == ["error", "completed"]
 
 

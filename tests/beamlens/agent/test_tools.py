@@ -30,6 +30,12 @@ def test_a_tool_completes_and_its_result_is_returned():
     assert run.events.of("agent_core.tool_task.end")[0]["is_error"] is False
 
 
+def test_what_a_client_does_to_a_tools_schema_is_not_seen_by_the_next_run():
+    spec = ADD.spec()
+    spec.parameters["properties"]["value"]["type"] = "spoiled"
+    assert ADD.spec().parameters["properties"]["value"]["type"] == "integer"
+
+
 def test_a_missing_tool_is_an_error_that_names_the_tools():
     result, _run = one(tool("nope"), ADD)
     assert result.error_type == "unknown_tool"
@@ -52,6 +58,59 @@ def test_a_refusal_is_an_answer():
 def test_an_exception_becomes_an_error_result():
     result, _run = one(tool("crash"), CRASH)
     assert (result.error_type, result.content) == ("tool_exception", "crash failed: ValueError: oops")
+
+
+class Mute(Exception):
+    def __str__(self):
+        raise ValueError
+
+
+def test_an_exception_that_cannot_be_shown_is_an_error_result_too():
+    result, _run = one(tool("mute"), Tool("mute", lambda _a: raise_(Mute()), Nothing))
+    assert result.content == "mute failed: Mute, which cannot be shown as text"
+
+
+GROUP = ExceptionGroup("three shards", [ValueError("a"), ExceptionGroup("inner", [OSError("b"), OSError("b")])])
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        (GROUP, "tool_exception", "ExceptionGroup: three shards: ValueError: a; OSError: b (2 times)"),
+        (
+            BaseExceptionGroup("two", [SystemExit(3), ValueError("a")]),
+            "tool_caught",
+            "BaseExceptionGroup: two: SystemExit: 3; ValueError: a",
+        ),
+        (
+            ExceptionGroup("many", [ValueError(number) for number in range(10)]),
+            "tool_exception",
+            f"ExceptionGroup: many: {'; '.join(f'ValueError: {number}' for number in range(8))}; and 2 others",
+        ),
+        (
+            ExceptionGroup("endless", [ValueError("a")] * 1001),
+            "tool_exception",
+            "ExceptionGroup: endless: ValueError: a (1000 times); and more",
+        ),
+        (
+            ExceptionGroup("m" * 400, [ValueError("v" * 400)]),
+            "tool_exception",
+            f"ExceptionGroup: {'m' * 300}...: ValueError: {'v' * 288}...",
+        ),
+        (ExceptionGroup("odd", [Mute()]), "tool_exception", "ExceptionGroup: odd: Mute, which cannot be shown as text"),
+    ],
+)
+def test_a_group_of_exceptions_is_an_error_result_that_names_what_it_is_made_of(error, kind, said):
+    result, _run = one(tool("split"), Tool("split", lambda _a: raise_(error), Nothing))
+    assert (result.error_type, result.content) == (kind, f"split failed: {said}")
+
+
+def test_a_group_deeper_than_the_stack_is_an_error_result():
+    error = ValueError("a")
+    for _ in range(5000):
+        error = ExceptionGroup("g", [error])
+    result, _run = one(tool("deep"), Tool("deep", lambda _a: raise_(error), Nothing))
+    assert result.content == "deep failed: ExceptionGroup: g: ValueError: a"
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])

@@ -138,6 +138,22 @@ def test_the_walk_goes_in_slices_and_is_bounded():
     assert len(walk.containers) <= 2_000
 
 
+def test_a_lazy_object_of_the_host_is_not_woken_by_the_walk(monkeypatch):
+    asked = []
+
+    class Lazy:
+        """Pretends to be what it is not loaded yet for, as the settings of Django do."""
+
+        def __getattribute__(self, name):
+            asked.append(name)
+            raise RuntimeError("not configured")
+
+    monkeypatch.setitem(globals(), "lazy", Lazy())
+    monkeypatch.setitem(globals(), "more_lazy", [globals()["lazy"]])
+    heap.Walk()
+    assert asked == []
+
+
 def test_our_own_objects_are_not_walked():
     mine = heap.Walk()
     for _container, index in mine.containers:

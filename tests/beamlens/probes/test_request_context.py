@@ -50,6 +50,16 @@ def test_a_request_within_a_request_gives_the_outer_one_back(request_):
     assert current() is request_
 
 
+def test_requests_that_overlap_and_end_in_the_order_of_their_begin_leave_nothing():
+    first, second = InboundRequest("http", "GET", "/1"), InboundRequest("http", "GET", "/2")
+    outer_of_first, outer_of_second = enter(first), enter(second)
+    first.end()
+    leave(first, outer_of_first)
+    second.end()
+    leave(second, outer_of_second)
+    assert request_context.VARIABLE.get() is None
+
+
 def test_leaving_in_another_context_changes_nothing_there(request_):
     contextvars.Context().run(leave, request_, None)
     assert current() is request_

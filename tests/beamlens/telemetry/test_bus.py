@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextvars
 import threading
 
 import pytest
@@ -141,8 +142,6 @@ def test_a_runs_events_are_delivered_on_its_own_thread(bus):
 
 
 def test_what_a_tool_thread_emits_waits_for_the_runs_thread(bus):
-    import contextvars
-
     receiver = Receiver("watcher.think")
     run = bus.begin()
     token = runs.current.set(run)
@@ -155,6 +154,33 @@ def test_what_a_tool_thread_emits_waits_for_the_runs_thread(bus):
     runs.current.reset(token)
     run.close()
     assert receiver.threads == {threading.current_thread().name}
+
+
+def test_what_nobody_hears_is_not_made_but_what_waits_is_delivered_with_it(bus, monkeypatch):
+    monkeypatch.setattr("beamlens.telemetry.bus.checking", False)
+    heard = Receiver("watcher.think")
+    run = bus.begin()
+    token = runs.current.set(run)
+    context = contextvars.copy_context()
+    thread = threading.Thread(target=context.run, args=(lambda: bus.emit("watcher.think", "logger", thought="x"),))
+    thread.start()
+    thread.join()
+    bus.emit("watcher.wait", "logger", {"duration": 1.0})
+    assert [metadata["thought"] for _, _, metadata in heard.got] == ["x"]
+    late = Receiver("watcher.wait")
+    bus.emit("watcher.wait", "logger", {"duration": 2.0})
+    runs.current.reset(token)
+    run.close()
+    assert [measurements["duration"] for _, measurements, _ in late.got] == [2.0]
+
+
+def test_a_listener_hears_what_has_no_receiver(bus, monkeypatch):
+    monkeypatch.setattr("beamlens.telemetry.bus.checking", False)
+    heard = []
+    bus.listen(lambda name, *_rest: heard.append(name))
+    bus.emit("watcher.wait", "logger", {"duration": 1.0})
+    assert bus.flush()
+    assert heard == ["watcher.wait"]
 
 
 def test_flush_inside_a_receiver_is_refused(bus, caplog):
