@@ -111,7 +111,7 @@ def alerts():
 
     blinker.signal("beamlens.watcher.alert_fired").connect(on_alert)
     wait.found = found
-    return wait
+    yield wait  # the signal holds its receiver weakly
 
 
 @pytest.mark.parametrize(("handler", "mark"), [(sleeping, "blocks"), (computing, "computes")])

@@ -16,11 +16,6 @@ async def outer(event):
     await inner(event)
 
 
-async def forever():
-    while True:
-        await asyncio.sleep(0)
-
-
 def line_of(mark):
     with open(__file__) as file:
         return next(number for number, line in enumerate(file, 1) if line.rstrip().endswith(f"# {mark}"))
