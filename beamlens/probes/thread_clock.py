@@ -20,5 +20,5 @@ def cpu_seconds(native_id: int | None) -> float | None:
         return None
     try:
         return time.clock_gettime((~native_id << 3) | _OF_THREAD)
-    except (OSError, OverflowError):
+    except (OSError, OverflowError, TypeError):  # TypeError: what 3.13 says of an id out of range
         return None

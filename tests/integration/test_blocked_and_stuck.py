@@ -109,9 +109,9 @@ def alerts():
             fired.wait_for(lambda: [alert for alert in found if alert.anomaly_type == kind], seconds)
             return [alert for alert in found if alert.anomaly_type == kind]
 
-    blinker.signal("beamlens.watcher.alert_fired").connect(on_alert)
     wait.found = found
-    yield wait  # the signal holds its receiver weakly
+    with blinker.signal("beamlens.watcher.alert_fired").connected_to(on_alert):
+        yield wait
 
 
 @pytest.mark.parametrize(("handler", "mark"), [(sleeping, "blocks"), (computing, "computes")])

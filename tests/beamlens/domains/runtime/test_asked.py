@@ -311,3 +311,17 @@ def test_without_a_thread_for_the_sampler_the_rest_is_still_told(domain, monkeyp
     sensed = domain.sense()
     assert sensed["loop_blocked_pct"] is None
     assert sensed["task_count"] is not None
+
+
+def test_modules_and_other_types_of_c_are_not_asked_what_they_hold():
+    class Plain:
+        pass
+
+    class Slotted:
+        __slots__ = ("blob",)
+
+    class Lazy(type(sys)):
+        pass
+
+    assert [binaries._is_asked(kind) for kind in (dict, list, Plain, Slotted)] == [True] * 4
+    assert [binaries._is_asked(kind) for kind in (type(sys), Lazy, type(sys._getframe()), type)] == [False] * 4
