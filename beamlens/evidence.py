@@ -55,6 +55,8 @@ class CauseKind(StrEnum):
     CONNECTION_LEAK = "connection_leak"
     IDLE_TRANSACTION = "idle_transaction"
     LOCK_WAIT = "lock_wait"
+    CACHE_THRASH = "cache_thrash"
+    GC_PRESSURE = "gc_pressure"
     THREAD_LOCK = "thread_lock"
     POOL_EXHAUSTED = "pool_exhausted"
     QUEUE_GROWTH = "queue_growth"

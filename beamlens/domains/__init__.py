@@ -10,7 +10,9 @@ from beamlens.domains.domain import Domain, callback
 
 if TYPE_CHECKING:
     from beamlens.domains.database import DatabaseDomain
+    from beamlens.domains.ets import EtsDomain
     from beamlens.domains.exception import ExceptionDomain
+    from beamlens.domains.gc import GcDomain
     from beamlens.domains.logger import LoggerDomain
     from beamlens.domains.ports import PortsDomain
     from beamlens.domains.requests import RequestsDomain
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
 
 _BUILT_IN = {
     "database": "DatabaseDomain",
+    "ets": "EtsDomain",
     "exception": "ExceptionDomain",
+    "gc": "GcDomain",
     "logger": "LoggerDomain",
     "ports": "PortsDomain",
     "requests": "RequestsDomain",
@@ -75,7 +79,9 @@ __all__ = [
     "BUILT_IN",
     "DatabaseDomain",
     "Domain",
+    "EtsDomain",
     "ExceptionDomain",
+    "GcDomain",
     "LoggerDomain",
     "PortsDomain",
     "RequestsDomain",

@@ -25,6 +25,8 @@ NAMES: dict[str, str] = {
     CauseKind.CONNECTION_LEAK: "database connections that are not given back",
     CauseKind.IDLE_TRANSACTION: "a transaction that was left open",
     CauseKind.LOCK_WAIT: "a lock in the database that others wait for",
+    CauseKind.CACHE_THRASH: "a cache that no longer answers",
+    CauseKind.GC_PRESSURE: "pressure on the garbage collector",
     CauseKind.THREAD_LOCK: "threads that wait for a lock",
     CauseKind.POOL_EXHAUSTED: "a thread pool whose threads are all stuck",
     CauseKind.QUEUE_GROWTH: "a queue that is filled faster than it is emptied",
