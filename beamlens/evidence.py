@@ -57,6 +57,11 @@ class CauseKind(StrEnum):
     LOCK_WAIT = "lock_wait"
     CACHE_THRASH = "cache_thrash"
     GC_PRESSURE = "gc_pressure"
+    THREAD_LOCK = "thread_lock"
+    POOL_EXHAUSTED = "pool_exhausted"
+    QUEUE_GROWTH = "queue_growth"
+    TASK_PILE_UP = "task_pile_up"
+    LONG_GC = "long_gc"
 
 
 class Strength(StrEnum):

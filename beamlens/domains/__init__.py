@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from beamlens.domains.requests import RequestsDomain
     from beamlens.domains.runtime import RuntimeDomain
     from beamlens.domains.system import SystemDomain
+    from beamlens.domains.vm_events import VmEventsDomain
 
 _BUILT_IN = {
     "anomaly": "AnomalyDomain",
@@ -31,6 +32,7 @@ _BUILT_IN = {
     "requests": "RequestsDomain",
     "runtime": "RuntimeDomain",
     "system": "SystemDomain",
+    "vm_events": "VmEventsDomain",
 }
 _MODULES = {cls: f"beamlens.domains.{name}" for name, cls in _BUILT_IN.items()}
 _REQUIRED = {"database": "engine"}
@@ -88,6 +90,7 @@ __all__ = [
     "RequestsDomain",
     "RuntimeDomain",
     "SystemDomain",
+    "VmEventsDomain",
     "built_in",
     "built_in_names",
     "callback",
