@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 from beamlens.domains.domain import Domain, callback
 
 if TYPE_CHECKING:
+    from beamlens.domains.allocator import AllocatorDomain
     from beamlens.domains.exception import ExceptionDomain
     from beamlens.domains.logger import LoggerDomain
     from beamlens.domains.requests import RequestsDomain
     from beamlens.domains.runtime import RuntimeDomain
 
 _BUILT_IN = {
+    "allocator": "AllocatorDomain",
     "exception": "ExceptionDomain",
     "logger": "LoggerDomain",
     "requests": "RequestsDomain",
@@ -59,6 +61,7 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "BUILT_IN",
+    "AllocatorDomain",
     "Domain",
     "ExceptionDomain",
     "LoggerDomain",
