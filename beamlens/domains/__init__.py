@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from beamlens.domains.logger import LoggerDomain
     from beamlens.domains.requests import RequestsDomain
     from beamlens.domains.runtime import RuntimeDomain
+    from beamlens.domains.tracer import TracerDomain
 
 _BUILT_IN = {
     "allocator": "AllocatorDomain",
@@ -21,6 +22,7 @@ _BUILT_IN = {
     "logger": "LoggerDomain",
     "requests": "RequestsDomain",
     "runtime": "RuntimeDomain",
+    "tracer": "TracerDomain",
 }
 _MODULES = {cls: f"beamlens.domains.{name}" for name, cls in _BUILT_IN.items()}
 
@@ -67,6 +69,7 @@ __all__ = [
     "LoggerDomain",
     "RequestsDomain",
     "RuntimeDomain",
+    "TracerDomain",
     "built_in",
     "built_in_names",
     "callback",
