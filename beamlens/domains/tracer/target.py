@@ -24,7 +24,7 @@ _HOT_MODULES = frozenset(
         "threading", "tokenize", "types", "typing", "weakref",
     }
 )  # fmt: skip
-_MODULE_NAMES: Any = types.ModuleType.__dict__["__dict__"]
+_MODULE_NAMES: Any = vars(types.ModuleType)["__dict__"]
 _HOT_PACKAGES = ("importlib", "re")
 
 
