@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from beamlens.domains.allocator import AllocatorDomain
     from beamlens.domains.exception import ExceptionDomain
     from beamlens.domains.logger import LoggerDomain
+    from beamlens.domains.overload import OverloadDomain
     from beamlens.domains.requests import RequestsDomain
     from beamlens.domains.runtime import RuntimeDomain
     from beamlens.domains.tracer import TracerDomain
@@ -20,6 +21,7 @@ _BUILT_IN = {
     "allocator": "AllocatorDomain",
     "exception": "ExceptionDomain",
     "logger": "LoggerDomain",
+    "overload": "OverloadDomain",
     "requests": "RequestsDomain",
     "runtime": "RuntimeDomain",
     "tracer": "TracerDomain",
@@ -67,6 +69,7 @@ __all__ = [
     "Domain",
     "ExceptionDomain",
     "LoggerDomain",
+    "OverloadDomain",
     "RequestsDomain",
     "RuntimeDomain",
     "TracerDomain",

@@ -16,7 +16,7 @@ import threading
 import time
 import types
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -503,3 +503,30 @@ def _rank(file: object) -> int:
     if type(file) is not str or is_standard_file(file):
         return 2
     return 1 if is_library_file(file) else 0
+
+
+class KindWalk(Walk):
+    """A walk that gathers objects of a kind, with who holds them; by default bounded as every walk."""
+
+    def __init__(self, wanted: Callable[[Any], bool], most: int = _MOST_OBJECTS) -> None:
+        """Walk.
+
+        Args:
+            wanted: Whether an object is one; must run none of its code.
+            most: Objects that are looked at.
+        """
+        self._wanted = wanted
+        self._found: list[tuple[Any, int]] = []
+        super().__init__(most)
+
+    def _expand(self, value: Any, index: int, depth: int) -> None:
+        if self._wanted(value):
+            self._found.append((value, index))
+        super()._expand(value, index, depth)
+
+    def named(self) -> Iterator[tuple[Any, str]]:
+        """What was found and is held by a variable or attribute that has a name, and how it is reached."""
+        for value, index in self._found:
+            holder = self.holder(index)
+            if holder is not None:
+                yield value, holder.path

@@ -22,6 +22,7 @@ NAMES: dict[str, str] = {
     CauseKind.REPEATED_QUERIES: "queries repeated in a loop",
     CauseKind.SLOW_DEPENDENCY: "a slow dependency",
     CauseKind.BLOCKED_LOOP: "a blocked event loop",
+    CauseKind.QUEUE_OVERLOAD: "a queue that grows faster than it drains",
 }
 
 # A cause on the left brings about symptoms that look like those on the right: each waiting thread holds a stack and
@@ -36,6 +37,7 @@ _EXPLAINS: dict[str, frozenset[str]] = {
     CauseKind.REPEATED_QUERIES: frozenset({CauseKind.SLOW_QUERY, CauseKind.SLOW_LINE}),
     CauseKind.SLOW_QUERY: frozenset({CauseKind.SLOW_LINE}),
     CauseKind.SLOW_DEPENDENCY: frozenset({CauseKind.SLOW_LINE}),
+    CauseKind.QUEUE_OVERLOAD: frozenset({CauseKind.MEMORY_LEAK}),
 }
 
 
