@@ -28,8 +28,8 @@ def once(number):
 """,
     sides={
         "bare": Side("begin = lambda: None"),
-        "another traced": Side(_START + 'begin = lambda: tracer.start("shop", "other")', "tracer.stop()"),
-        "itself traced": Side(_START + 'begin = lambda: tracer.start("shop", "work")', "tracer.stop()"),
+        "another traced": Side(_START + 'begin = lambda: tracer.start("shop", "other")["started"]', "tracer.stop()"),
+        "itself traced": Side(_START + 'begin = lambda: tracer.start("shop", "work")["started"]', "tracer.stop()"),
         "setprofile": Side("def profile(*a): pass\nbegin = lambda: sys.setprofile(profile)\nimport sys"),
     },
     count=200_000,

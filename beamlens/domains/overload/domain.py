@@ -148,11 +148,9 @@ class OverloadDomain(Domain):
         """The deepest queues (at most 50), with p50 to p100 of all depths and growth as measured; as the snapshot."""
         self._update()
         depths = [look.depth for look in self._paced.latest]
-        rows = [
-            views.row(self._watch.tracked[look.key], self._paced.at)
-            for look in self._paced.latest
-            if look.key in self._watch.tracked
-        ]
+        followed = self._watch.tracked.copy()
+        found = (followed.get(look.key) for look in self._paced.latest)
+        rows = [views.row(one, self._paced.at) for one in found if one is not None]
         return {"queues": len(depths), **views.percentiles(depths), "deepest": rows[: clamp(limit)]}
 
     @callback

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import itertools
 import queue
 import sys
 import threading
@@ -79,12 +81,8 @@ class Queues:
             self._learn(one, name)
 
     def look(self) -> list[QueueLook]:
-        """All queues now: 10 us a thread, 1 us an actor or task; every five minutes 0.2 s more, in slices."""
+        """All queues that are known now: 10 us a thread, 1 us an actor or task."""
         self._see_waiting()
-        if clock.monotonic() >= self._walk_at:
-            self._walk_at = clock.monotonic() + _WALK_EVERY
-            for found, name in KindWalk(_is_queue, _MOST_WALKED).named():
-                self._learn(found, name)
         executors = list(_executors())
         inside = {look.key for look in executors}
         found = [*_actors(), *executors, *(one for one in self._plain() if one.key not in inside), *_loops()]
@@ -93,6 +91,13 @@ class Queues:
         found.sort(key=lambda look: -look.depth)
         self.left_out = max(0, len(found) - MOST)
         return found[:MOST]
+
+    def search(self) -> None:
+        """Every five minutes: walk the heap for queues that nobody has waited in. 0.2 s, in slices."""
+        if clock.monotonic() >= self._walk_at:
+            self._walk_at = clock.monotonic() + _WALK_EVERY
+            for found, name in KindWalk(_is_queue, _MOST_WALKED).named():
+                self._learn(found, name)
 
     def _learn(self, one: Any, name: str) -> _Known | None:
         known = self._known.get(id(one))
@@ -210,14 +215,13 @@ def _executors() -> Iterator[QueueLook]:
 
 def _peek(work: Any, most: int) -> list[Any]:
     """Items of a SimpleQueue, which cannot be looked into but by the interpreter's own traversal; short ones only."""
-    import gc
-
     if work.qsize() > 20_000:
         return []
     found: list[Any] = []
     for item in gc.get_referents(work):
         if type(item) is list:  # until 3.12 they are in a list, from 3.13 on in a ring of its own
-            found += item[:most]
+            # What was taken from its front is None until it is made shorter.
+            found += itertools.islice((one for one in item if one is not None), most)
         elif not issubclass(type(item), type):
             found.append(item)
         if len(found) >= most:
@@ -257,7 +261,7 @@ def _loops() -> Iterator[QueueLook]:
 
 
 class Paced:
-    """`Queues.look` at most twice a second, and for at most a hundredth of the time."""
+    """`Queues.look` at most twice a second, and for at most a hundredth of the time where there is much to look at."""
 
     def __init__(self, queues: Queues) -> None:
         self._queues = queues
@@ -270,6 +274,7 @@ class Paced:
         now = clock.monotonic()
         if now < self._next:
             return False
+        self._queues.search()
         began = time.perf_counter()
         self.latest, self.at = self._queues.look(), now
         took = time.perf_counter() - began

@@ -76,9 +76,9 @@ def percentiles(depths: Sequence[int]) -> dict[str, int]:
 
 def cascade(watch: Watch, now: float) -> dict[str, Any]:
     """What grows or is full, the first one first."""
-    affected = [one for one in watch.tracked.values() if one.reading.active or one.dropping]
+    affected = [one for one in list(watch.tracked.values()) if one.reading.active or one.dropping]
     affected.sort(key=lambda one: one.since if one.since is not None else math.inf)
-    full = [one.look.name for one in watch.tracked.values() if one.full]
+    full = [one.look.name for one in list(watch.tracked.values()) if one.full]
     count = len(affected)
     return {
         "cascading": count >= _WARNING,

@@ -65,7 +65,7 @@ class Tracked:
 
 
 class Watch:
-    """The queues that are followed: the deepest, and those that were. Used by one thread at a time."""
+    """The queues that are followed: the deepest, and those that were. Updated by one thread at a time, read by any."""
 
     def __init__(self) -> None:
         self.tracked: dict[int, Tracked] = {}
@@ -100,13 +100,13 @@ class Watch:
     @property
     def growing(self) -> list[Tracked]:
         """The queues that grow, those that run full first come first, then the fastest."""
-        found = [one for one in self.tracked.values() if one.reading.active]
+        found = [one for one in list(self.tracked.values()) if one.reading.active]
         return sorted(found, key=lambda one: (one.to_overflow or float("inf"), -(one.rate or 0.0)))
 
     @property
     def dropping(self) -> list[Tracked]:
         """The queues that lose items."""
-        return sorted((one for one in self.tracked.values() if one.dropping), key=lambda one: -one.look.dropped)
+        return sorted((one for one in list(self.tracked.values()) if one.dropping), key=lambda one: -one.look.dropped)
 
     def growth_reading(self) -> Reading:
         """What the sensor says: the worst one, and how many more."""

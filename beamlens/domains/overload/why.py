@@ -85,11 +85,13 @@ class Seen:
     """Looks at all threads over a second and a half.
 
     Attributes:
+        seconds: How long.
         doing: Key of a queue to what its consumers do.
         putters: Lines of the user's that were seen putting something somewhere.
         running: (file, function) of the user's functions on stacks of threads that consume nothing.
     """
 
+    seconds: float = 0.0
     doing: dict[int, Doing] = field(default_factory=dict)
     putters: Counter[Place] = field(default_factory=Counter)
     running: set[tuple[str, str]] = field(default_factory=set)
@@ -97,7 +99,7 @@ class Seen:
 
 def look_closer(wanted: Sequence[QueueLook], seconds: float = _SECONDS) -> Seen:
     """Look at the stacks of all threads, 30 times; 10 us a thread each time."""
-    seen = Seen({look.key: Doing(len(look.consumers)) for look in wanted})
+    seen = Seen(doing={look.key: Doing(len(look.consumers)) for look in wanted})
     owners = {ident: look.key for look in reversed(wanted) for ident in look.consumers}
     cpu_before = _cpu(owners)
     abort, began = AbortSignal(), clock.monotonic()
@@ -111,6 +113,7 @@ def look_closer(wanted: Sequence[QueueLook], seconds: float = _SECONDS) -> Seen:
                 _note_consumer(seen.doing[key], stack)
         abort.wait(seconds / _LOOKS)
     took, cpu_after = clock.monotonic() - began, _cpu(owners)
+    seen.seconds = took
     for key, doing in seen.doing.items():
         natives = [ident for ident, owner in owners.items() if owner == key]
         burnt = [cpu_after[one] - cpu_before[one] for one in natives if one in cpu_before and one in cpu_after]
@@ -169,7 +172,8 @@ def explain(
     if look.kind in ("tasks", "loop") and (waiting := _tasks_wait()) is not None:
         return [_of_tasks(tracked, look, *waiting)]
     grown = look.depth - before.depth
-    parts = [f"the {look.name} holds {look.depth} items, {abs(grown)} {'more' if grown >= 0 else 'fewer'} than before"]
+    change = f"{abs(grown)} {'more' if grown >= 0 else 'fewer'} than {seen.seconds:.1f} s before"
+    parts = [f"the {look.name} holds {look.depth} items, {change}"]
     place: Place | None = None
     conclusive = False
     top = doing.top

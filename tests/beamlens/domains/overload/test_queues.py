@@ -60,11 +60,18 @@ def test_a_subclass_is_read_without_its_code():
 
 
 def test_an_executor_is_found_with_its_workers():
-    over = threading.Event()
+    over, began = threading.Event(), threading.Semaphore(0)
+
+    def work():
+        began.release()
+        over.wait()
+
     with ThreadPoolExecutor(3, thread_name_prefix="resize") as pool:
         try:
             for _ in range(10):
-                pool.submit(over.wait)
+                pool.submit(work)
+            for _ in range(3):
+                began.acquire(timeout=10)
             (look,) = looked(Queues(), "executor resize")
             assert (look.depth, look.kind, len(look.consumers)) == (7, "executor", 3)
             items = Queues().content(look.key)
@@ -146,7 +153,10 @@ def test_a_queue_that_a_module_holds_is_found_by_the_walk_with_its_name():
     with FakeClock() as clock:
         queues = Queues()
         assert looked(queues, "HELD_BY_A_MODULE") == []
+        queues.search()
+        assert looked(queues, "HELD_BY_A_MODULE") == []
         clock.advance(6)
+        queues.search()
         (look,) = looked(queues, "HELD_BY_A_MODULE")
     assert (look.depth, look.capacity) == (0, 7)
 
