@@ -53,6 +53,9 @@ class CauseKind(StrEnum):
     SLOW_DEPENDENCY = "slow_dependency"
     BLOCKED_LOOP = "blocked_loop"
     QUEUE_OVERLOAD = "queue_overload"
+    CONNECTION_LEAK = "connection_leak"
+    IDLE_TRANSACTION = "idle_transaction"
+    LOCK_WAIT = "lock_wait"
 
 
 class Strength(StrEnum):

@@ -96,6 +96,28 @@ class EventStream:
         """Add `event`; never blocks. Terminal events pushed this way are events like any other."""
         return self._queue.push(event)
 
+    def wait_for_room(self, timeout: float | None = None) -> bool:
+        """Wait, on a thread or in an actor, until a push would lose nothing. Another producer may be faster.
+
+        Args:
+            timeout: Seconds; `None`: until there is room, or an end.
+
+        Returns:
+            Whether there is room; True as well when the stream has ended.
+        """
+        deadline = None if timeout is None else clock.monotonic() + timeout
+        while not self._queue.has_room():
+            left = None if deadline is None else deadline - clock.monotonic()
+            if left is not None and left <= 0:
+                return False
+            waiter, token = thread_waiter()
+            try:
+                self._queue.await_room(waiter)
+                clock.acquire(token, left)
+            finally:
+                self._queue.leave_room(waiter)
+        return True
+
     def complete(self, result: object = None) -> bool:
         """End the stream well, with `result`."""
         return self._finish(StreamEnd(result))

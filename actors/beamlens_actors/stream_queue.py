@@ -40,6 +40,7 @@ class StreamQueue:
         self._promised = 0
         self._takers: deque[Waiter] = deque()
         self._end_waiters: deque[Waiter] = deque()
+        self._room_waiters: deque[Waiter] = deque()
         self._dropped = 0
         self._high_water = 0
 
@@ -79,7 +80,7 @@ class StreamQueue:
             while self._size() > self._capacity and self._unclaimed():
                 dropped.append(self._drop_oldest())
             self._high_water = max(self._high_water, self._size())
-            for waiters in (self._takers, self._end_waiters):
+            for waiters in (self._takers, self._end_waiters, self._room_waiters):
                 while waiters:
                     waiters.popleft().wake()
         return dropped
@@ -92,7 +93,9 @@ class StreamQueue:
             if not self._size():
                 return NOTHING if self.end is None else OVER
             if self._events:
-                return self._events.popleft()
+                event = self._events.popleft()
+                self._tell_room()
+                return event
             self._end_waits = 0
             return self.end
 
@@ -125,11 +128,28 @@ class StreamQueue:
         with self.lock:
             discard(self._end_waiters, waiter)
 
+    def await_room(self, waiter: Waiter) -> None:
+        """Have `waiter` woken when a push finds room, or there is an end."""
+        with self.lock:
+            self._room_waiters.append(waiter)
+            self._tell_room()
+
+    def has_room(self) -> bool:
+        """Whether a push would lose nothing; True at the end, when it takes nothing either."""
+        with self.lock:
+            return self.end is not None or self._unclaimed() < self._capacity
+
+    def leave_room(self, waiter: Waiter) -> None:
+        """Undo `await_room`."""
+        with self.lock:
+            discard(self._room_waiters, waiter)
+
     def lost_in_fork(self) -> None:
         """In a forked child: the lock may be held, and the waiters live, in the parent only."""
         self.lock = threading.RLock()
         self._takers.clear()
         self._end_waiters.clear()
+        self._room_waiters.clear()
         self._promised = 0
 
     # -- with the lock held ----------------------------------------------------------------------------------
@@ -152,6 +172,12 @@ class StreamQueue:
             if waiter.wake():
                 waiter.promised = True
                 self._promised += 1
+        self._tell_room()
+
+    def _tell_room(self) -> None:
+        if self._room_waiters and (self.end is not None or self._unclaimed() < self._capacity):
+            while self._room_waiters:
+                self._room_waiters.popleft().wake()
 
     def _redeem(self, waiter: Waiter) -> None:
         if waiter.promised:

@@ -239,6 +239,8 @@ class Agent(Actor):
             self._talk.idle()
 
     def _hear(self, event: AgentEvent) -> None:
+        # On the run's thread, and before any lock: the agent itself answers at once, whoever is slow.
+        self._talk.subscribers.wait_for_room(event)
         self._talk.hear(event)
 
     def _make_loop(self, run_id: str) -> AgentLoop:

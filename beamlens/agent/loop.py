@@ -25,10 +25,14 @@ from beamlens_actors import Aborted, AbortSignal, clock
 
 if TYPE_CHECKING:
     from beamlens.agent.events import Listener
+    from beamlens.agent.investigations import KeepsInvestigations
     from beamlens.agent.services import Services
     from beamlens.agent.tool import Tool, ToolResult
     from beamlens.llm.client import LLMClient, ToolCall
     from beamlens_actors import EventStream, StreamStats
+
+URGED = "Go on with a tool call."
+"""How the model is told so, where words end no run."""
 
 Pull = Callable[[], Iterable[Message]]
 
@@ -103,20 +107,27 @@ class AgentLoop:
         self._until = until
         into = None if stream is None else Into(stream)
         self._queue = queue if into is None else into.stats
-        self._listener = _both(into, listener)
-        self._updates = updates
+        heard = _both(into, listener)
+        # Whoever keeps the run wants no pieces.
+        self._updates = updates if heard is not None else lambda: False
+        self._listener = heard
         self._steering = steering
         self._follow_ups = follow_ups
         self.run_id = run_id or secrets.token_hex(8)
         if ledger is None and self._limits.calls_per_hour is not None:
             ledger = Ledger(Budget(calls_per_hour=self._limits.calls_per_hour))
         self._model = Model(services, kind, agent, client, ledger=ledger, fallback=fallback)
+        if services.investigations is not None and kind != "agent":
+            self._listener = _both(heard, self._kept_by(services.investigations))
         self._report: Reporter
         self._talk = Transcript()
         self._tally = Tally()
         self._compactor = Compactor(services, agent, self._model, self._tally)
         self._ending: Any = None
         self._text = ""
+
+    def _kept_by(self, investigations: KeepsInvestigations) -> Listener:
+        return investigations.listener(self._agent, self._system, self._specs, self._model.name, self._limits)
 
     @property
     def model(self) -> str:
@@ -302,7 +313,7 @@ class AgentLoop:
                 self._tally.next_task()
             return None if more else ("answered", "")
         if self._tally.fruitless < self._limits.max_fruitless:
-            self._add(Message.user(f"Go on with a tool call. The tools are: {', '.join(self._tools)}."))
+            self._add(Message.user(f"{URGED} The tools are: {', '.join(self._tools)}."))
         return None
 
 

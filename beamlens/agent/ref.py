@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from beamlens.agent.gathering import Batch
-from beamlens.agent.subscribers import DEFAULT_CAPACITY, Overflow, Wish
+from beamlens.agent.subscribers import BLOCK_TIMEOUT, DEFAULT_CAPACITY, Overflow, Wish
 from beamlens.errors import BeamlensError, ConfigError
 from beamlens.llm.client import Message
 from beamlens_actors import ActorRef, EventStream
@@ -128,6 +128,7 @@ class AgentRef(ActorRef[Any]):
         *,
         batch: Batch | None = None,
         updates: bool = True,
+        block_timeout: float = BLOCK_TIMEOUT,
     ) -> Subscription:
         """Hear what happens, as `SessionEvent`s in order.
 
@@ -138,11 +139,14 @@ class AgentRef(ActorRef[Any]):
                 stream: the subscription's ``stream``.
             capacity: Most events that wait for it.
             overflow: What happens to one more: ``drop_oldest`` and ``drop_newest`` lose one and count it in the
-                events' ``dropped``; ``disconnect`` ends the subscription.
+                events' ``dropped``; ``disconnect`` ends the subscription; ``block`` holds up
+                the run until there is room, and loses the oldest after `block_timeout`.
             batch: How long partial events are held back, to be joined: ``Batch(events=64, seconds=0.1)``. By default
                 they are only while its queue is half full.
             updates: Whether it wants the model's answers in pieces. While anybody does, a client that can is asked for
                 a stream, from the next call on.
+            block_timeout: Seconds that a run waits for a full queue, with ``overflow="block"``. A subscriber that let
+                it pass is not waited for again until its queue has room.
 
         Returns:
             The subscription; ``cancel()`` ends it.
@@ -151,7 +155,9 @@ class AgentRef(ActorRef[Any]):
             ConfigError: A value that cannot be.
             ActorDead: The agent has ended.
         """
-        subscription: Subscription = self.ask(Subscribe(subscriber, Wish(capacity, overflow, batch, updates)))
+        subscription: Subscription = self.ask(
+            Subscribe(subscriber, Wish(capacity, overflow, batch, updates, block_timeout))
+        )
         return subscription
 
     def state(self) -> AgentState:

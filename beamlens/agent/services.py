@@ -10,6 +10,7 @@ from beamlens.agent.compaction import CompactionPolicy
 
 if TYPE_CHECKING:
     from beamlens.agent.budget import Ledger
+    from beamlens.agent.investigations import KeepsInvestigations
     from beamlens.agent.prompts import PromptLog
     from beamlens.llm.client import LLMClient
     from beamlens.telemetry import Bus
@@ -45,6 +46,7 @@ class Services:
         llm_timeout: Seconds for one model call.
         budget: What all its agents may spend together.
         compaction: When a conversation is shortened.
+        investigations: Keeps the runs of watchers, operators and the Coordinator, if they are to be kept.
     """
 
     instance: str
@@ -59,3 +61,4 @@ class Services:
     llm_timeout: float = 60.0
     budget: Ledger | None = None
     compaction: CompactionPolicy = field(default_factory=CompactionPolicy)
+    investigations: KeepsInvestigations | None = None

@@ -1,7 +1,8 @@
-"""Who hears a session's events: each with a bounded queue of its own, so that a slow one blocks nobody."""
+"""Who hears a session's events: each with a bounded queue of its own, so that a slow one blocks nobody else."""
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -13,12 +14,14 @@ from beamlens.agent.gathering import Batch, Gathering
 from beamlens.agent.into import crowded
 from beamlens.errors import ConfigError
 from beamlens_actors import ActorError, ActorRef, EventStream, MailboxFull, PushResult, StreamStats, clock
+from beamlens_actors.waiting import Condition
 
 if TYPE_CHECKING:
     from beamlens.agent.events import AgentEvent
 
-Overflow = Literal["drop_oldest", "drop_newest", "disconnect"]
+Overflow = Literal["drop_oldest", "drop_newest", "disconnect", "block"]
 DEFAULT_CAPACITY = 1000
+BLOCK_TIMEOUT = 5.0
 _AGAIN = 0.05
 
 
@@ -53,6 +56,8 @@ class Subscription:
         self._overflow = wish.overflow
         self.updates = wish.updates
         self._gone = gone
+        self._patience = wish.block_timeout if wish.overflow == "block" else 0.0
+        self._late = False
         self._gathering = Gathering(self._deliver, lambda: crowded(self._queue_stats()), wish.batch)
 
     @property
@@ -68,6 +73,18 @@ class Subscription:
     def stats(self) -> StreamStats:
         """How full its queue is, and what it has lost."""
         return self._queue_stats()._replace(dropped=self.dropped)
+
+    def wait_for_room(self, event: AgentEvent) -> None:
+        """Wait until its queue has room, if it is one that may hold up the run; on the run's own thread.
+
+        One that let a wait end in vain is not waited for again until it has caught up: it may be stuck.
+        """
+        if not self._patience or event.lossy:
+            return
+        self._late = not self._room_within(0.0 if self._late else self._patience)
+
+    def _room_within(self, _timeout: float) -> bool:
+        raise NotImplementedError
 
     def offer(self, event: AgentEvent) -> None:
         """Queue an event; never blocks."""
@@ -103,6 +120,7 @@ class Wish:
     overflow: Overflow = "drop_oldest"
     batch: Batch | None = None
     updates: bool = True
+    block_timeout: float = BLOCK_TIMEOUT
 
     def __post_init__(self) -> None:
         """Check."""
@@ -113,6 +131,9 @@ class Wish:
             raise ConfigError(f"overflow must be one of {choices}, not {given.overflow!r}", field="overflow")
         if not isinstance(capacity, int) or isinstance(capacity, bool) or capacity < 1:
             raise ConfigError(f"capacity must be a number of at least 1, not {capacity!r}", field="capacity")
+        seconds = given.block_timeout
+        if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 < seconds < math.inf:
+            raise ConfigError(f"block_timeout must be seconds above 0, not {seconds!r}", field="block_timeout")
         if not isinstance(given.batch, Batch | None):
             text = f"batch must be a Batch, such as Batch(events=64, seconds=0.1), or None, not {given.batch!r}"
             raise ConfigError(text, field="batch")
@@ -127,6 +148,9 @@ class _ToStream(Subscription):
 
     def _queue_stats(self) -> StreamStats:
         return self._stream.stats()
+
+    def _room_within(self, timeout: float) -> bool:
+        return self._stream.wait_for_room(timeout)
 
     def _deliver(self, event: AgentEvent) -> None:
         stream = self._stream
@@ -156,10 +180,25 @@ class _ToActor(Subscription):
         self._busy = False
         # Re-entrant: an ask may be answered before it returns.
         self._lock = threading.RLock()
-        self._forget = ref.add_exit_callback(lambda _ref, _reason: self._gone(self))
+        self._room = Condition(self._lock)
+        self._over = False
+        self._forget = ref.add_exit_callback(lambda _ref, _reason: self._died())
+
+    def _died(self) -> None:
+        self._nobody_waits_any_more()
+        self._gone(self)
 
     def _queue_stats(self) -> StreamStats:
         return StreamStats(len(self._queue), self._capacity, self._lost, self._most)
+
+    def _room_within(self, timeout: float) -> bool:
+        with self._room:
+            return self._room.wait_until(lambda: self._over or len(self._queue) < self._capacity, timeout)
+
+    def _nobody_waits_any_more(self) -> None:
+        with self._room:
+            self._over = True
+            self._room.notify_all()
 
     def _deliver(self, event: AgentEvent) -> None:
         with self._lock:
@@ -178,7 +217,12 @@ class _ToActor(Subscription):
 
     def cancel(self) -> None:
         self._forget()
+        self._nobody_waits_any_more()
         super().cancel()
+
+    def end(self) -> None:
+        self._nobody_waits_any_more()
+        super().end()
 
     def _handled(self) -> None:
         with self._lock:
@@ -208,6 +252,7 @@ class _ToActor(Subscription):
             clock.call_later(_AGAIN, self._handled)
             return True
         self._queue.popleft()
+        self._room.notify_all()
         if answer.add_done_callback(self._handled):
             return True
         self._busy = False
@@ -239,7 +284,7 @@ class Subscribers:
         elif isinstance(subscriber, EventStream):
             added = _ToStream(subscriber, self._session_id, wish, self._remove)
         elif subscriber is None:
-            policy: Any = "reject" if wish.overflow == "disconnect" else wish.overflow
+            policy: Any = {"disconnect": "reject", "block": "drop_oldest"}.get(wish.overflow, wish.overflow)
             stream = EventStream(capacity=wish.capacity, overflow=policy, timeout=None)
             added = _ToStream(stream, self._session_id, wish, self._remove)
         else:
@@ -264,6 +309,13 @@ class Subscribers:
             return None
         fullest = max(all_stats, key=lambda stats: stats.size / stats.capacity)
         return fullest._replace(dropped=sum(stats.dropped for stats in all_stats))
+
+    def wait_for_room(self, event: AgentEvent) -> None:
+        """Wait for those that may hold up the run, one after the other; on the run's own thread, without a lock."""
+        with self._lock:
+            everybody = list(self._all)
+        for each in everybody:
+            each.wait_for_room(event)
 
     def offer(self, event: AgentEvent) -> None:
         """Queue an event for each."""

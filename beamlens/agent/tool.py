@@ -41,8 +41,9 @@ class Tool:
         name: What the model calls it.
         fn: Is called with the validated arguments, an instance of ``schema``; returns text or a JSON value.
             Runs on a task thread. `ToolError` is an answer for the model; any other exception too, as a failure.
-            If it has parameters of these names it also gets ``abort``, an `AbortSignal` that says when nobody wants
-            the result any more, and ``on_update``, to call with partial results.
+            A `ToolResult` says all of it, whose words they are too; its ``call_id`` is filled in. If it has parameters
+            of these names it also gets ``abort``, an `AbortSignal` that says when nobody wants the result any more,
+            ``on_update``, to call with partial results, and ``call_id``.
         schema: Pydantic model of the arguments; its field descriptions are shown to the model.
         description: What it does and when to use it; defaults to the schema's docstring.
         timeout: Seconds until it is given up, all attempts included. ``None``: the loop's own limit.

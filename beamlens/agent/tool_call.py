@@ -6,6 +6,7 @@ import inspect
 import random
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -138,6 +139,8 @@ class RunningCall:
             self._task = None
             return self._or_again(result) if again else result
         value, text = task.value()
+        if isinstance(value, ToolResult):
+            return replace(value, call_id=self.call.id)
         name, source = self.call.name, self.tool.source
         trust = untrusted(name, source) if self.tool.trust == "untrusted" else TrustMetadata(tool=name)
         # What was cut for the model may be any size: it is not kept for whoever listens.
@@ -158,12 +161,16 @@ class RunningCall:
             options["abort"] = self._abort = self._parent.child()
         if "on_update" in wanted:
             options["on_update"] = self.update
+        if "call_id" in wanted:
+            options["call_id"] = self.call.id
 
         def run() -> tuple[Any, str]:
             value = tool.fn(arguments, **options)
             if inspect.iscoroutine(value):
                 value.close()
                 raise Unserialisable("a coroutine; tools are called, not awaited")
+            if isinstance(value, ToolResult):
+                return value, value.content
             # Rendered in the tool's own time: this may take long too.
             return value, render(value)
 
@@ -172,9 +179,9 @@ class RunningCall:
 
 @lru_cache(maxsize=512)
 def extra_parameters(fn: Callable[..., Any]) -> frozenset[str]:
-    """Which of ``abort`` and ``on_update`` a function takes by name."""
+    """Which of ``abort``, ``on_update`` and ``call_id`` a function takes by name."""
     try:
         names = inspect.signature(fn).parameters
     except (TypeError, ValueError):
         return frozenset()
-    return frozenset(name for name in ("abort", "on_update") if name in names)
+    return frozenset(name for name in ("abort", "on_update", "call_id") if name in names)

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from beamlens.agent.account import AccountInMemory, KeepsAccount
 from beamlens.agent.budget import Budget, Ledger
@@ -23,6 +23,9 @@ from beamlens.findings import Alert
 from beamlens.llm.offline import OfflineAnalyst
 from beamlens.telemetry import Bus
 from beamlens_actors import Registry
+
+if TYPE_CHECKING:
+    from beamlens.agent.investigations import Investigations
 
 logger = logging.getLogger("beamlens")
 
@@ -70,6 +73,7 @@ class Parts:
             llm_timeout=plan.llm_timeout,
             budget=_ledger(plan, bus),
             compaction=plan.compaction,
+            investigations=_investigations(plan, agents),
         )
         bus.listen(alert_log.listen)
         bus.listen(usage.listen)
@@ -101,6 +105,14 @@ def _account(plan: Plan, budget: Budget, bus: Bus) -> KeepsAccount:
         bus.emit("budget.file_unusable", "budget", path=path, reason=reason)
 
     return AccountFile(plan.state_dir, plan.name, budget.bounds(), unusable)
+
+
+def _investigations(plan: Plan, agents: Registry) -> Investigations | None:
+    if plan.state_dir is None:
+        return None
+    from beamlens.agent.investigations import Investigations
+
+    return Investigations(plan.state_dir, plan.redactor, lambda: tree.tasks(agents, "tool"))
 
 
 @lru_cache(maxsize=1)

@@ -71,10 +71,11 @@ class Plan:
             raise ConfigError(text, field="backend")
         seconds = _seconds("llm_timeout", llm_timeout)
         entries = list(watchers) if not isinstance(watchers, str) and isinstance(watchers, Iterable) else watchers
+        watched = tuple(resolve(entries or environment.watchers))
         plan = cls(
             name=checked_name,
-            watched=tuple(resolve(entries or environment.watchers)),
-            operators=resolve_operators(operators),
+            watched=watched,
+            operators=resolve_operators(operators, watched),
             clients=ClientRegistry.build(client_registry),
             redactor=Redactor(redact),
             budget=_budget(budget, environment),

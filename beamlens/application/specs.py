@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from beamlens.domains import Domain, built_in, built_in_names
+from beamlens.domains import Domain, built_in, built_in_names, required_argument
 from beamlens.errors import ConfigError, UnknownDomain
 
 
@@ -112,6 +112,10 @@ def _make_domain(spec: WatcherSpec, where: str) -> Domain:
     if isinstance(source, str):
         if source not in built_in_names():
             raise UnknownDomain(source, built_in_names(), field=where)
+        argument = required_argument(source)
+        if argument is not None and argument not in spec.domain_options:
+            text = f'{where}: {source} needs {argument}, as in {{"name": "{source}", "{argument}": {argument}}}'
+            raise ConfigError(text, field=f"{where}.{argument}")
         source = built_in(source)
     if not isinstance(source, type) or not issubclass(source, Domain):
         raise ConfigError(f"{where}.domain must be a name, a Domain class or instance", field=f"{where}.domain")
@@ -123,14 +127,19 @@ def _make_domain(spec: WatcherSpec, where: str) -> Domain:
         raise ConfigError(text, field=where) from error
 
 
-def resolve_operators(names: object) -> tuple[str, ...]:
-    """Names of operators; ``None`` is every built-in domain.
+def resolve_operators(names: object, watched: Iterable[Watched] = ()) -> tuple[str, ...]:
+    """Names of operators; ``None`` is every built-in domain that needs no argument.
+
+    Args:
+        names: What was given.
+        watched: The watchers, whose domains operators of the same name share.
 
     Raises:
-        ConfigError: Not a list of names, an unknown or a repeated one.
+        ConfigError: Not a list of names, an unknown or a repeated one, or one that needs an argument.
     """
+    shared = {one.name for one in watched}
     if names is None:
-        return built_in_names()
+        return tuple(name for name in built_in_names() if required_argument(name) is None)
     if isinstance(names, str) or not isinstance(names, Iterable):
         raise ConfigError('operators must be a list of names, as in operators=["runtime"]', field="operators")
     found: list[str] = []
@@ -140,5 +149,9 @@ def resolve_operators(names: object) -> tuple[str, ...]:
             raise UnknownDomain(name, built_in_names(), field=where)
         if name in found:
             raise ConfigError(f"{where}: the name {name!r} is used twice", field=where)
+        argument = required_argument(name)
+        if argument is not None and name not in shared:
+            text = f'watch it: watchers=[{{"name": "{name}", "{argument}": {argument}}}]'
+            raise ConfigError(f"{where}: {name} needs {argument}; {text}", field=where)
         found.append(name)
     return tuple(found)

@@ -10,28 +10,40 @@ from beamlens.domains.domain import Domain, callback
 
 if TYPE_CHECKING:
     from beamlens.domains.allocator import AllocatorDomain
+    from beamlens.domains.database import DatabaseDomain
     from beamlens.domains.exception import ExceptionDomain
     from beamlens.domains.logger import LoggerDomain
     from beamlens.domains.overload import OverloadDomain
+    from beamlens.domains.ports import PortsDomain
     from beamlens.domains.requests import RequestsDomain
     from beamlens.domains.runtime import RuntimeDomain
+    from beamlens.domains.system import SystemDomain
     from beamlens.domains.tracer import TracerDomain
 
 _BUILT_IN = {
     "allocator": "AllocatorDomain",
+    "database": "DatabaseDomain",
     "exception": "ExceptionDomain",
     "logger": "LoggerDomain",
     "overload": "OverloadDomain",
+    "ports": "PortsDomain",
     "requests": "RequestsDomain",
     "runtime": "RuntimeDomain",
+    "system": "SystemDomain",
     "tracer": "TracerDomain",
 }
 _MODULES = {cls: f"beamlens.domains.{name}" for name, cls in _BUILT_IN.items()}
+_REQUIRED = {"database": "engine"}
 
 
 def built_in_names() -> tuple[str, ...]:
     """Names of the built-in domains."""
     return tuple(sorted(_BUILT_IN))
+
+
+def required_argument(name: str) -> str | None:
+    """The argument without which a built-in domain cannot be made; ``None`` for most."""
+    return _REQUIRED.get(name)
 
 
 class _Classes(Mapping[str, type[Domain]]):
@@ -66,14 +78,18 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "BUILT_IN",
     "AllocatorDomain",
+    "DatabaseDomain",
     "Domain",
     "ExceptionDomain",
     "LoggerDomain",
     "OverloadDomain",
+    "PortsDomain",
     "RequestsDomain",
     "RuntimeDomain",
+    "SystemDomain",
     "TracerDomain",
     "built_in",
     "built_in_names",
     "callback",
+    "required_argument",
 ]

@@ -13,7 +13,6 @@ import gc
 import itertools
 import sys
 import threading
-import time
 import types
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator
@@ -21,13 +20,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from beamlens.probes.frames import is_library_file, is_own_module, is_standard_file
+from beamlens.probes.slices import Slices
 from beamlens_actors import AbortSignal, clock
 
 _MOST_OBJECTS = 200_000
 _MOST_DEPTH = 10
 _SAMPLE = 300
-_SLICE = 0.002
-_PAUSE = 0.0005
 
 HolderKind = Literal["global", "attribute", "closure", "local", "cache"]
 
@@ -113,18 +111,6 @@ class Growing:
         return self.added * self.bytes_per_item / self.seconds if self.seconds > 0 else 0.0
 
 
-class _Slices:
-    """Gives other threads a turn every few milliseconds."""
-
-    def __init__(self) -> None:
-        self._began = time.perf_counter()
-
-    def pause(self) -> None:
-        if time.perf_counter() - self._began >= _SLICE:
-            time.sleep(_PAUSE)
-            self._began = time.perf_counter()
-
-
 @dataclass(slots=True)
 class _Node:
     parent: int
@@ -144,7 +130,7 @@ class Walk:
         self._nodes: list[_Node] = []
         self._seen: set[int] = set()
         self._queue: deque[tuple[Any, int, int]] = deque()
-        self._slices = _Slices()
+        self._slices = Slices()
         self._run()
 
     def _run(self) -> None:
@@ -341,7 +327,7 @@ def find_growing(seconds: float = 2.0, abort: AbortSignal | None = None) -> tupl
     """
     abort = abort or AbortSignal()
     walk = Walk()
-    slices = _Slices()
+    slices = Slices()
     began = clock.monotonic()
     first = [_SIZED[type(container)](container) for container, _ in walk.containers]
     abort.wait(seconds / 2)
@@ -410,6 +396,11 @@ def _sample(container: Any, grown: int) -> tuple[list[Any], list[Any]]:
         return values, list(itertools.islice(reversed(container), len(values)))
     except RuntimeError:  # changed while we read
         return values, []
+
+
+def some_items(container: Any) -> Iterator[Any]:
+    """Up to 300 items of a container of the walk, the newest first where there is an order; for dicts the values."""
+    return _newest(container)
 
 
 def _newest(container: Any) -> Iterator[Any]:

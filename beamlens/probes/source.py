@@ -319,3 +319,13 @@ def definition(parsed: Parsed, name: str, *, attribute: bool) -> Place | None:
                 if named:
                     return Place(file=parsed.file, line=node.lineno, function=function)
     return None
+
+
+def calls(parsed: Parsed, name: str) -> list[Place]:
+    """Every call of a function or method of this name."""
+    return [
+        Place(file=parsed.file, line=node.lineno, function=function)
+        for function, scope in scopes(parsed)
+        for node in _own_nodes(scope)
+        if isinstance(node, ast.Call) and called_name(node) == name
+    ]

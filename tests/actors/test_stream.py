@@ -973,3 +973,62 @@ class StreamMachine(RuleBasedStateMachine):
 
 TestStreamAgainstModel = StreamMachine.TestCase
 TestStreamAgainstModel.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+def test_a_producer_may_wait_for_room() -> None:
+    stream = EventStream(capacity=2, timeout=None)
+    waited: list[bool] = []
+
+    def produce() -> None:
+        for number in range(200):
+            waited.append(stream.wait_for_room(LIMIT))
+            assert stream.push(number) is PushResult.OK
+        stream.wait_for_room(LIMIT)  # the end takes a place too
+        stream.complete()
+
+    producer = threading.Thread(target=produce, daemon=True)
+    producer.start()
+    got = list(stream)
+    producer.join(LIMIT)
+    assert got[:-1] == list(range(200))
+    assert (stream.stats().dropped, set(waited)) == (0, {True})
+
+
+def test_room_that_does_not_come_in_time_is_false() -> None:
+    stream = EventStream(capacity=1, timeout=None)
+    stream.push(1)
+    with FakeClock() as clock_:
+        answer: list[bool] = []
+        waiting = threading.Thread(target=lambda: answer.append(stream.wait_for_room(5.0)), daemon=True)
+        waiting.start()
+        clock_.wait_for_waiters(1)
+        clock_.advance(5.0)
+        waiting.join(LIMIT)
+    assert answer == [False]
+    assert stream.wait_for_room(0) is False
+
+
+@pytest.mark.parametrize("end", list(TERMINALS))
+def test_an_end_lets_whoever_waits_for_room_go_on(end: str) -> None:
+    stream = EventStream(capacity=1, timeout=None)
+    stream.push(1)
+    answer: list[bool] = []
+    with FakeClock() as clock_:
+        waiting = threading.Thread(target=lambda: answer.append(stream.wait_for_room(600.0)), daemon=True)
+        waiting.start()
+        clock_.wait_for_waiters(1)
+        getattr(stream, end)("end")
+        waiting.join(LIMIT)
+    assert answer == [True]
+
+
+def test_a_consumer_that_waits_is_room() -> None:
+    stream = EventStream(capacity=1, timeout=None)
+    consumer = Consumer(stream)
+    for number in range(50):
+        assert stream.wait_for_room(LIMIT)
+        stream.push(number)
+    assert stream.wait_for_room(LIMIT)
+    stream.complete()
+    consumer.join(LIMIT)
+    assert consumer.got[:-1] == list(range(50))

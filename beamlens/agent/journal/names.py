@@ -25,6 +25,6 @@ def file_name(session_id: str) -> str:
     return f"{readable}.{digest}{SUFFIX}"
 
 
-def journal_path(state_dir: Path, session_id: str) -> Path:
+def journal_path(state_dir: Path, session_id: str, folder: str = FOLDER) -> Path:
     """The file of a session in a state directory."""
-    return state_dir / FOLDER / file_name(session_id)
+    return state_dir / folder / file_name(session_id)

@@ -14,7 +14,7 @@ from beamlens.agent import events
 from beamlens.agent.journal.errors import JournalError, JournalNotFound
 from beamlens.agent.journal.file import JournalFile
 from beamlens.agent.journal.lines import header_line, record_line
-from beamlens.agent.journal.names import journal_path
+from beamlens.agent.journal.names import FOLDER, journal_path
 from beamlens.agent.journal.policy import DEFAULT_FSYNC, Fsync, check_fsync
 from beamlens.agent.journal.reader import Journal, list_journals, read_journal
 from beamlens.agent.journal.records import Header, MessageRecord, OpenedRecord, Record, RunRecord, Setup
@@ -91,6 +91,7 @@ class JournalWriter:
         redactor: Redacts,
         fsync: Fsync = DEFAULT_FSYNC,
         tell: Tell = lambda _what, _reason, _unwritten: None,
+        folder: str = FOLDER,
     ) -> JournalWriter:
         """Begin the journal of a new session. A disk that fails is no error: the journal is `failing`.
 
@@ -102,13 +103,14 @@ class JournalWriter:
             fsync: When the disk is made to keep it: ``always``, at each message; ``run``, at the end of each run;
                 ``never``.
             tell: Is told of trouble, and of its end.
+            folder: Another folder than ``sessions``.
 
         Raises:
             ConfigError: `fsync` is none of the choices.
             JournalExists: The session has one.
             JournalLocked: Somebody is about to make it.
         """
-        path = journal_path(Path(state_dir), session_id)
+        path = journal_path(Path(state_dir), session_id, folder)
         line = header_line(Header(session_id, clock.time(), os.getpid(), kept_setup(setup, redactor)))
         writer = cls(path, redactor, fsync, tell, lambda: JournalFile.create(path, line, session_id))
         try:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from beamlens.detect import SensorState
-from beamlens.domains.runtime import sites
 from beamlens.evidence import CauseKind, Evidence, Strength
-from beamlens.probes import heap, process, stacks
+from beamlens.probes import heap, process, sites, stacks
 from beamlens.probes.heap import Growing
 from beamlens.probes.source import line_of
 

@@ -376,7 +376,7 @@ def test_a_subscription_can_be_cancelled(core):
 
 def test_what_cannot_subscribe_is_refused_and_the_agent_lives(core):
     agent = start(core, [])
-    for bad in [{"subscriber": 5}, {"capacity": 0}, {"overflow": "block"}]:
+    for bad in [{"subscriber": 5}, {"capacity": 0}, {"overflow": "wait"}, {"block_timeout": 0}]:
         with pytest.raises(ConfigError, match=next(iter(bad))):
             agent.subscribe(**bad)
     assert agent.is_alive()
@@ -462,3 +462,78 @@ def test_messages_are_heard_on_message_end_by_subscribers(core):
     agent.stop()
     heard = [each.event.message for each in stream if isinstance(getattr(each, "event", None), MessageEnd)]
     assert tuple(heard) == kept
+
+
+@pytest.mark.parametrize("kind", ["actor", "stream"])
+def test_a_subscriber_that_may_block_loses_nothing_and_the_agent_answers_meanwhile(core, kind):
+    begun, go, heard = threading.Semaphore(0), threading.Event(), []
+    agent = start(core, [tool("add", value=1), "Two."])
+    slow = Slow.start(begun, go, heard) if kind == "actor" else None
+    subscription = agent.subscribe(slow, capacity=1, overflow="block", block_timeout=SECONDS)
+    agent.prompt("Go.")
+    if slow is not None:
+        assert begun.acquire(timeout=SECONDS)
+    with pytest.raises(TimeoutError):
+        agent.wait_for_idle(0.05)
+    assert agent.state().running
+    if slow is None:
+        for each in subscription.stream:
+            heard.append(each)
+            if each.event.type == "agent_end":
+                break
+    go.set()
+    assert agent.wait_for_idle(SECONDS).stopped_by == "answered"
+    while len(heard) < 2 or heard[-1].event.type != "agent_end":
+        assert begun.acquire(timeout=SECONDS)
+    types = [each.event.type for each in heard if not each.event.lossy]
+    assert (types[0], types[-1], types.count("turn_end"), types.count("message_end")) == (
+        "agent_start", "agent_end", 2, 4,
+    )  # fmt: skip
+    assert subscription.dropped == 0
+    agent.stop()
+    if slow is not None:
+        slow.stop()
+
+
+def test_a_run_does_not_wait_again_for_one_that_let_its_time_pass(core):
+    begun, go, heard = threading.Semaphore(0), threading.Event(), []
+    slow = Slow.start(begun, go, heard)
+    agent = start(core, [tool("add", value=1), "Two."])
+    subscription = agent.subscribe(slow, capacity=1, overflow="block", block_timeout=0.05)
+    agent.prompt("Go.")
+    assert agent.wait_for_idle(SECONDS).stopped_by == "answered"
+    assert subscription.dropped > 0
+    go.set()
+    agent.stop()
+    slow.stop()
+
+
+@pytest.mark.parametrize("end", ["kill", "cancel"])
+def test_a_run_goes_on_at_once_when_the_subscriber_it_waits_for_is_gone(core, end):
+    begun, go, heard = threading.Semaphore(0), threading.Event(), []
+    slow = Slow.start(begun, go, heard)
+    agent = start(core, ["Two."])
+    subscription = agent.subscribe(slow, capacity=1, overflow="block", block_timeout=600)
+    agent.prompt("Go.")
+    assert begun.acquire(timeout=SECONDS)
+    if end == "kill":
+        slow.kill()
+    else:
+        subscription.cancel()
+    assert agent.wait_for_idle(SECONDS).stopped_by == "answered"
+    go.set()
+    agent.stop()
+    slow.stop()
+
+
+def test_an_agent_that_is_stopped_waits_for_no_subscriber(core):
+    begun, go, heard = threading.Semaphore(0), threading.Event(), []
+    slow = Slow.start(begun, go, heard)
+    agent = start(core, ["Two."])
+    agent.subscribe(slow, capacity=1, overflow="block", block_timeout=600)
+    agent.prompt("Go.")
+    assert begun.acquire(timeout=SECONDS)
+    agent.stop(timeout=SECONDS)
+    assert not agent.is_alive()
+    go.set()
+    slow.stop()

@@ -8,6 +8,7 @@ import threading
 
 import blinker
 import pytest
+from sqlalchemy import create_engine
 
 from beamlens import (
     AgentStatus,
@@ -21,7 +22,7 @@ from beamlens import (
     status,
 )
 from beamlens.coordinator import Verdict
-from beamlens.domains import RuntimeDomain
+from beamlens.domains import RuntimeDomain, built_in_names, required_argument
 from beamlens.testing import ScriptedClient, check_domain, tool
 from beamlens_supervision import Supervisor
 from tests.beamlens.coordinator.test_inbox import alert
@@ -73,13 +74,16 @@ def test_only_the_stores_of_configured_domains_are_started():
 @pytest.mark.parametrize(
     ("arguments", "field", "words"),
     [
-        ({"watchers": ["nope"]}, "watchers[0]", "the domains are: exception, logger, requests, runtime"),
+        ({"watchers": ["nope"]}, "watchers[0]", "the domains are: "),
         ({"watchers": "runtime"}, "watchers", 'must be a list, as in watchers=["runtime"]'),
         ({"watchers": ["runtime", "runtime"]}, "watchers[1]", "the name 'runtime' is used twice"),
         ({"watchers": [5]}, "watchers[0]", "not int"),
         ({"watchers": [{"name": "runtime", "colour": 1}]}, "watchers[0]", "RuntimeDomain cannot be made"),
         ({"watchers": [WatcherSpec("runtime", cooldown=-1)]}, "watchers[0].cooldown", "at least 0"),
         ({"watchers": [WatcherSpec("runtime", client="x")]}, "watchers[0].client", "the clients are: default"),
+        ({"watchers": ["database"]}, "watchers[0].engine", 'as in {"name": "database", "engine": engine}'),
+        ({"watchers": [{"name": "database", "engine": 5}]}, "watchers[0]", "create_engine() or create_async_engine()"),
+        ({"operators": ["database"]}, "operators[0]", 'watch it: watchers=[{"name": "database", "engine": engine}]'),
         ({"operators": ["nope"]}, "operators[0]", "the domains are"),
         ({"operators": ["runtime", "runtime"]}, "operators[1]", "used twice"),
         ({"client_registry": {"primary": "x", "clients": []}}, "client_registry.clients", "at least 1"),
@@ -104,6 +108,20 @@ def test_bad_input_is_one_clear_error_and_nothing_stays_running(arguments, field
     assert set(threading.enumerate()) <= before | {t for t in threading.enumerate() if t.name == "beamlens-timers"}
     with pytest.raises(NotStarted):
         registry.lookup("runtime")
+
+
+def test_operators_are_by_default_all_domains_that_need_no_argument():
+    with Beamlens.start() as lens:
+        names = {one.name for one in lens.list_operators()}
+    assert names == {name for name in built_in_names() if required_argument(name) is None}
+    assert "database" not in names
+
+
+def test_an_operator_may_share_the_database_of_a_watcher():
+    engine = create_engine("sqlite://")
+    with Beamlens.start(watchers=[WatcherSpec("database", engine=engine)], operators=["database"]) as lens:
+        assert [one.name for one in lens.list_operators()] == ["database"]
+    engine.dispose()
 
 
 def test_an_unknown_domain_is_an_error_of_its_own():

@@ -1,0 +1,5 @@
+"""See `tests.support.postgres`."""
+
+from tests.support.postgres import postgres
+
+__all__ = ["postgres"]

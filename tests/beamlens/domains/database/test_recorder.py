@@ -1,0 +1,397 @@
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import create_engine, event, exc, text
+from sqlalchemy.pool import QueuePool
+
+from beamlens.domains.database import pool
+from beamlens.domains.database.recorder import QueryRecorder
+from beamlens.probes import request_context
+from beamlens.probes.request_context import InboundRequest
+
+
+@pytest.fixture
+def engine(tmp_path):
+    made = create_engine(
+        f"sqlite:///{tmp_path / 'x.db'}", poolclass=QueuePool, pool_size=1, max_overflow=0, pool_timeout=0.05
+    )
+    with made.begin() as conn:
+        conn.execute(text("CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT)"))
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def recorder(engine):
+    made = QueryRecorder(engine)
+    made.install()
+    yield made
+    made.uninstall()
+    assert int(repr(made.failures)[6:-1]) == 0
+
+
+def hooks(engine):
+    names = ("before_cursor_execute", "after_cursor_execute", "begin", "commit", "rollback", "engine_disposed")
+    found = [list(getattr(engine.dispatch, name)) for name in names]
+    found += [list(engine.pool.dispatch.checkin), list(engine.pool.dispatch.detach)]
+    found += [list(engine.dialect.dispatch.handle_error)]
+    return [
+        one for listeners in found for one in listeners if isinstance(getattr(one, "__self__", None), QueryRecorder)
+    ]
+
+
+def test_a_statement_is_kept_without_its_parameters_and_with_its_line(engine, recorder):
+    with engine.begin() as conn:
+        conn.execute(text("INSERT INTO item (name) VALUES (:name)"), [{"name": "hunter2"}, {"name": "x"}])
+        conn.execute(text("SELECT * FROM item WHERE name = 'hunter2'")).all()
+    first, second = recorder.settle().recent()
+    assert first.fingerprint == "INSERT INTO item (name) VALUES (?)"
+    assert (first.rows, first.error) == (2, "")
+    assert second.fingerprint == "SELECT * FROM item WHERE name = ?"
+    assert (second.site.file, second.site.function) == (
+        __file__,
+        "test_a_statement_is_kept_without_its_parameters_and_with_its_line",
+    )
+    assert second.site.line == first.site.line + 1
+    assert "hunter2" not in repr(vars(recorder)) + repr(recorder.ledger.recent())
+
+
+def test_errors_are_counted_by_kind_and_the_host_gets_its_own(engine, recorder):
+    with engine.connect() as conn:
+        with pytest.raises(exc.OperationalError):
+            conn.execute(text("SELECT * FROM nowhere"))
+        conn.execute(text("INSERT INTO item (id) VALUES (1)"))
+        with pytest.raises(exc.IntegrityError):
+            conn.execute(text("INSERT INTO item (id) VALUES (1)"))
+        conn.rollback()
+    ledger = recorder.settle()
+    assert [one.error for one in ledger.errors()] == ["IntegrityError", "OperationalError"]
+    assert (ledger.totals().count, ledger.totals().errors) == (3, 2)
+
+
+def test_a_listener_of_ours_that_fails_is_counted_and_the_statement_runs(engine, monkeypatch):
+    recorder = QueryRecorder(engine)
+    recorder.install()
+
+    def broken(_frame):
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(recorder, "_find_site", broken)
+    with engine.connect() as conn:
+        assert conn.execute(text("SELECT 7")).scalar() == 7
+    assert int(repr(recorder.failures)[6:-1]) == 2  # the checkout and the statement
+    recorder.uninstall()
+
+
+def test_everything_is_taken_out_again(engine):
+    before = vars(engine).keys() | set()
+    recorder, other = QueryRecorder(engine), QueryRecorder(engine)
+    with engine.connect() as early:
+        recorder.install()
+        recorder.install()
+        other.install()
+        early.execute(text("SELECT 1"))
+        with pytest.raises(exc.TimeoutError):
+            engine.connect()
+        assert len(hooks(engine)) == 2 * 9
+        recorder.uninstall()
+        early.execute(text("SELECT 2"))
+        assert len(hooks(engine)) == 9
+        assert other.statements_seen() == 2
+        assert recorder.statements_seen() == 1
+        other.uninstall()
+        assert hooks(engine) == []
+        assert "connect" not in vars(engine.pool)
+        assert set(vars(engine)) == before
+        assert not engine._has_events
+        assert not engine.dialect._has_events
+        assert not [name for name in vars(early) if "beamlens" in name]
+        assert not [name for name in early.connection.record_info if "beamlens" in name]
+
+
+def test_the_hosts_own_listeners_stay(engine):
+    heard = []
+    event.listen(engine, "after_cursor_execute", lambda *_arguments: heard.append(1))
+    recorder = QueryRecorder(engine)
+    recorder.install()
+    recorder.uninstall()
+    with engine.connect() as conn:
+        conn.execute(text("SELECT 1"))
+    assert heard == [1]
+
+
+def test_a_disposed_engine_is_still_listened_to_and_can_still_be_left(engine):
+    recorder = QueryRecorder(engine)
+    recorder.install()
+    old = engine.pool
+    engine.dispose()
+    assert engine.pool is not old
+    with engine.connect() as conn:
+        conn.execute(text("SELECT 1"))
+        assert len(recorder.holders()) == 1
+    assert recorder.holders() == []
+    assert recorder.listening()
+    recorder.uninstall()
+    assert hooks(engine) == []
+    assert "connect" not in vars(engine.pool)
+
+
+def test_an_engine_is_not_kept_alive():
+    engine = create_engine("sqlite://")
+    gone = weakref.ref(engine)
+    recorder = QueryRecorder(engine)
+    recorder.install()
+    with engine.connect() as conn:
+        conn.execute(text("SELECT 1"))
+    engine.dispose()
+    del engine, conn
+    gc.collect()
+    assert gone() is None
+    assert recorder.engine is None
+    assert not recorder.listening()
+    recorder.uninstall()
+
+
+def test_who_wrapped_the_pool_after_us_keeps_working(engine):
+    recorder = QueryRecorder(engine)
+    recorder.install()
+    ours = engine.pool.connect
+    calls = []
+
+    def theirs():
+        calls.append(1)
+        return ours()
+
+    engine.pool.connect = theirs
+    assert not recorder.listening()
+    recorder.uninstall()
+    with engine.connect() as conn:
+        assert conn.execute(text("SELECT 7")).scalar() == 7
+    assert calls == [1]
+
+
+def test_who_holds_a_connection_is_known_by_its_line_until_it_is_given_back(engine, recorder):
+    conn = engine.connect()
+    (lease,) = recorder.holders()
+    assert (lease.site.file, lease.site.function) == (
+        __file__,
+        "test_who_holds_a_connection_is_known_by_its_line_until_it_is_given_back",
+    )
+    assert lease.opened is None
+    conn.execute(text("SELECT 1"))
+    assert lease.opened is not None
+    conn.commit()
+    assert lease.opened is None
+    conn.close()
+    assert recorder.holders() == []
+
+
+def test_a_connection_that_its_holder_forgot_is_not_held(engine, recorder):
+    connection = engine.raw_connection()
+    assert len(recorder.holders()) == 1
+    del connection
+    gc.collect()
+    assert recorder.holders() == []
+
+
+def test_a_connection_that_was_detached_or_invalidated_is_not_the_pools(engine, recorder):
+    with engine.connect() as conn:
+        conn.detach()
+        conn.execute(text("SELECT 1"))
+        assert recorder.holders() == []
+    with engine.connect() as conn:
+        conn.invalidate()
+        assert recorder.holders() == []
+        conn.rollback()
+        conn.execute(text("SELECT 1"))
+        assert len(recorder.holders()) == 1
+    assert recorder.statements_seen() == 2
+
+
+def test_a_checkout_that_is_refused_is_kept_with_its_wait_and_its_line(engine, recorder):
+    with engine.connect(), pytest.raises(exc.TimeoutError):
+        engine.connect()
+    first, second = recorder.checkouts
+    assert (first.error, first.queued >= 0) == ("", True)
+    assert second.error == "TimeoutError"
+    assert second.queued >= 0.05
+    assert second.site.file == __file__
+    assert recorder.asking == {}
+
+
+def test_who_waits_for_a_connection_is_seen_while_it_waits(tmp_path):
+    engine = create_engine(f"sqlite:///{tmp_path / 'y.db'}", poolclass=QueuePool, pool_size=1, max_overflow=0)
+    recorder = QueryRecorder(engine)
+    recorder.install()
+    held = engine.connect()
+
+    def ask():
+        with engine.connect() as conn:
+            conn.execute(text("SELECT 1"))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    while not recorder.asking:
+        pass
+    ((_, site),) = recorder.asking.values()
+    assert (site.file, site.function) == (__file__, ask.__qualname__)
+    held.close()
+    thread.join()
+    assert recorder.asking == {}
+    statement = recorder.settle().recent()[-1]
+    assert statement.queued == recorder.checkouts[-1].queued > 0
+    recorder.uninstall()
+    engine.dispose()
+
+
+def test_statements_of_a_request_are_told_to_it_and_belong_together(engine, recorder):
+    request = InboundRequest("http", "GET", "/orders/17")
+    outer = request_context.enter(request)
+    for number in range(12):
+        with engine.connect() as conn:
+            conn.execute(text("SELECT * FROM item WHERE id = :id"), {"id": number})
+    request_context.leave(request, outer)
+    (repeat,) = recorder.settle().repeats()
+    assert (repeat.statements, dict(repeat.routes)) == (12, {request.route: 1})
+    assert request.sql_count == 12
+    ((call, (count, _)),) = request.repeats.items()
+    assert (call.what, call.place, count) == ("SELECT * FROM item WHERE id = ?", repeat.site.place, 12)
+
+
+def test_threads_lose_no_statement(tmp_path):
+    engine = create_engine(f"sqlite:///{tmp_path / 'z.db'}", poolclass=QueuePool, pool_size=8)
+    recorder = QueryRecorder(engine)
+    recorder.install()
+
+    def work():
+        for _ in range(100):
+            with engine.connect() as conn:
+                conn.execute(text("SELECT 1"))
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert recorder.settle().totals().count == recorder.statements_seen() == 800
+    assert recorder.dropped() == 0
+    assert len(recorder.checkouts) == 800
+    assert recorder.holders() == []
+    recorder.uninstall()
+    engine.dispose()
+
+
+def test_what_comes_faster_than_it_is_added_up_is_dropped_and_counted(engine, recorder, monkeypatch):
+    from collections import deque
+
+    monkeypatch.setattr(recorder, "pending", deque(maxlen=10))
+    with engine.connect() as conn:
+        for _ in range(15):
+            conn.execute(text("SELECT 1"))
+    assert recorder.settle().totals().count == 10
+    assert recorder.dropped() == 5
+
+
+def test_a_connection_that_commits_by_itself_is_in_no_transaction(tmp_path):
+    engine = create_engine(f"sqlite:///{tmp_path / 'a.db'}", poolclass=QueuePool)
+    recorder = QueryRecorder(engine)
+    recorder.install()
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+        conn.execute(text("SELECT 1"))
+        assert [lease.opened for lease in recorder.holders()] == [None]
+    recorder.uninstall()
+    engine.dispose()
+
+
+def test_the_server_process_is_read_from_what_drivers_hold():
+    class Info:
+        backend_pid = 17
+
+    class Psycopg:
+        info = Info()
+
+    class Asyncpg:
+        def get_server_pid(self):
+            return 18
+
+    class Fairy:
+        def __init__(self, driver):
+            self.driver_connection = driver
+
+    assert [pool.server_pid(Fairy(driver)) for driver in (Psycopg(), Asyncpg(), object())] == [17, 18, None]
+
+
+@pytest.mark.parametrize("name", ["before_cursor_execute", "after_cursor_execute", "commit", "checkin"])
+@pytest.mark.parametrize("leaving", [False, True])
+def test_a_statement_under_way_survives_that_we_come_or_go(engine, name, leaving):
+    recorder = QueryRecorder(engine)
+    inside, go_on = threading.Event(), threading.Event()
+
+    def slow_listener_of_the_hosts(*_arguments):
+        inside.set()
+        go_on.wait(10)
+
+    event.listen(engine, name, slow_listener_of_the_hosts)
+    if leaving:
+        recorder.install()
+    outcome = []
+
+    def work():
+        try:
+            with engine.begin() as conn:
+                outcome.append(conn.execute(text("SELECT 7")).scalar())
+        except Exception as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    inside.wait(10)
+    recorder.uninstall() if leaving else recorder.install()
+    go_on.set()
+    thread.join()
+    assert outcome == [7]
+    recorder.uninstall()
+    event.remove(engine, name, slow_listener_of_the_hosts)
+    assert hooks(engine) == []
+
+
+@given(st.lists(st.tuples(st.sampled_from(["take", "give", "lose", "detach", "break", "use"]), st.integers(0, 9))))
+def test_what_is_held_is_what_was_taken_and_not_given_back(steps):
+    engine = create_engine("sqlite://", poolclass=QueuePool, pool_size=3, max_overflow=20, pool_timeout=0.05)
+    recorder = QueryRecorder(engine)
+    recorder.install()
+    ours, loose = [], []
+    for what, number in steps:
+        if what == "take":
+            ours.append(engine.connect())
+        elif ours:
+            conn = ours[number % len(ours)]
+            if what == "use":
+                conn.execute(text("SELECT 1"))
+                continue
+            ours.remove(conn)
+            if what == "give":
+                conn.close()
+            elif what == "lose":
+                del conn
+                gc.collect()
+            elif what == "break":
+                conn.invalidate()
+                loose.append(conn)
+            else:
+                conn.detach()
+                loose.append(conn)
+        assert len(recorder.holders()) == len(ours)
+        assert engine.pool.checkedout() == len(ours)
+    for conn in ours + loose:
+        conn.close()
+    assert recorder.holders() == []
+    recorder.uninstall()
+    assert int(repr(recorder.failures)[6:-1]) == 0
+    engine.dispose()
