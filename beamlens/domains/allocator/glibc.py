@@ -120,6 +120,9 @@ def _arena(heap: ET.Element) -> Arena:
 
 def arena_limit() -> int | None:
     """The most arenas as the environment says (``MALLOC_ARENA_MAX`` or ``GLIBC_TUNABLES``); ``None``: it does not."""
-    tunables = dict(part.partition("=")[::2] for part in os.environ.get("GLIBC_TUNABLES", "").split(":") if "=" in part)
+    tunables: dict[str, str] = {}
+    for part in os.environ.get("GLIBC_TUNABLES", "").split(":"):
+        name, _, value = part.partition("=")
+        tunables[name] = value
     text = tunables.get("glibc.malloc.arena_max", os.environ.get("MALLOC_ARENA_MAX", ""))
     return int(text) if text.isascii() and text.isdigit() and int(text) > 0 else None

@@ -91,7 +91,7 @@ def cascade(watch: Watch, now: float) -> dict[str, Any]:
 
 def doing(pieces: Sequence[Evidence]) -> str:
     """``cpu``, ``waiting`` or ``unknown``: what consumers did while they were looked at, not over their lives."""
-    shares = [piece.data["cpu_each"] for piece in pieces if "cpu_each" in piece.data]
+    shares = [piece.data["processors"] for piece in pieces if "processors" in piece.data]
     if not shares:
         return "unknown"
     return "cpu" if max(shares) >= _BURNING else "waiting"

@@ -11,7 +11,7 @@ from typing import Any
 from beamlens.domains.overload.queues import QueueLook, tasks
 from beamlens.domains.overload.watch import Tracked
 from beamlens.evidence import CauseKind, Evidence, Place, Strength
-from beamlens.probes import frames, source, stacks
+from beamlens.probes import frames, pressure, source, stacks
 from beamlens.probes.frames import Frame
 from beamlens.probes.source import line_of
 from beamlens.probes.stacks import ThreadStack
@@ -48,7 +48,8 @@ class Doing:
         looks: Looks at a consumer.
         idle: Of these, how many found it waiting for work.
         places: Where the others found it: the user's line.
-        cpu: Share of a processor that each burnt, on average; ``None``: not known.
+        cpu: Processors that they used together, or waited for; ``None``: not known. With one interpreter lock, threads
+            that only compute come to one together, however many they are.
         putting: Of the looks, how many found it waiting to put into another queue.
     """
 
@@ -115,19 +116,20 @@ def look_closer(wanted: Sequence[QueueLook], seconds: float = _SECONDS) -> Seen:
     took, cpu_after = clock.monotonic() - began, _cpu(owners)
     seen.seconds = took
     for key, doing in seen.doing.items():
-        natives = [ident for ident, owner in owners.items() if owner == key]
-        burnt = [cpu_after[one] - cpu_before[one] for one in natives if one in cpu_before and one in cpu_after]
-        doing.cpu = sum(burnt) / len(burnt) / took if burnt and took > 0 else None
+        own = [ident for ident, owner in owners.items() if owner == key]
+        burnt = [cpu_after[one] - cpu_before[one] for one in own if one in cpu_before and one in cpu_after]
+        doing.cpu = sum(burnt) / took if burnt and took > 0 else None
     return seen
 
 
 def _cpu(owners: dict[int, int]) -> dict[int, float]:
-    found = {}
+    """Seconds that each consumer ran or waited for a processor: on a busy machine that is one and the same wish."""
+    delays, found = pressure.run_delays(), {}
     for stack in stacks.look(1):
         if stack.ident in owners and stack.native_id is not None:
             seconds = stacks.thread_cpu_seconds(stack.native_id)
             if seconds is not None:
-                found[stack.ident] = seconds
+                found[stack.ident] = seconds + delays.get(stack.native_id, 0.0)
     return found
 
 
@@ -195,7 +197,7 @@ def explain(
         parts.append(what)
     data = {"queue": look.name, "depth": look.depth, "grown": grown, "consumers": doing.consumers}
     if doing.cpu is not None:
-        data["cpu_each"] = round(doing.cpu, 2)
+        data["processors"] = round(doing.cpu, 2)
     strength = Strength.CONCLUSIVE if conclusive else Strength.SUPPORTING
     return [Evidence(text="; ".join(parts), cause=CauseKind.QUEUE_OVERLOAD, strength=strength, place=place, data=data)]
 

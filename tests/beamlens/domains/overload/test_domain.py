@@ -232,7 +232,7 @@ def test_consumers_that_were_not_seen_are_not_invented():
 
 def test_the_plan_says_what_fits_what_was_seen():
     watch = fed(steadily(5), capacity=1000)
-    piece = Evidence(text="x", cause="queue_overload", strength="conclusive", data={"cpu_each": 0.9})
+    piece = Evidence(text="x", cause="queue_overload", strength="conclusive", data={"processors": 0.9})
     place = {"file": "/srv/shop/press.py", "line": 3, "function": "burn"}
     found = views.plan(watch, [Evidence(**{**piece.model_dump(), "place": place})])
     assert "cheaper" in found["steps"][0]
