@@ -52,6 +52,7 @@ class CauseKind(StrEnum):
     REPEATED_QUERIES = "repeated_queries"
     SLOW_DEPENDENCY = "slow_dependency"
     BLOCKED_LOOP = "blocked_loop"
+    QUEUE_OVERLOAD = "queue_overload"
     CONNECTION_LEAK = "connection_leak"
     IDLE_TRANSACTION = "idle_transaction"
     LOCK_WAIT = "lock_wait"
