@@ -52,6 +52,7 @@ class CauseKind(StrEnum):
     REPEATED_QUERIES = "repeated_queries"
     SLOW_DEPENDENCY = "slow_dependency"
     BLOCKED_LOOP = "blocked_loop"
+    QUEUE_OVERLOAD = "queue_overload"
     CONNECTION_LEAK = "connection_leak"
     IDLE_TRANSACTION = "idle_transaction"
     LOCK_WAIT = "lock_wait"
@@ -73,6 +74,8 @@ class Strength(StrEnum):
     """The fact fits the cause but others would too."""
     EXCLUDES = "excludes"
     """The fact speaks against the cause: it is ruled out."""
+    CONTEXT = "context"
+    """The fact belongs to the picture, and speaks for no cause."""
 
 
 class Evidence(BaseModel):

@@ -22,6 +22,7 @@ NAMES: dict[str, str] = {
     CauseKind.REPEATED_QUERIES: "queries repeated in a loop",
     CauseKind.SLOW_DEPENDENCY: "a slow dependency",
     CauseKind.BLOCKED_LOOP: "a blocked event loop",
+    CauseKind.QUEUE_OVERLOAD: "a queue that grows faster than it drains",
     CauseKind.CONNECTION_LEAK: "database connections that are not given back",
     CauseKind.IDLE_TRANSACTION: "a transaction that was left open",
     CauseKind.LOCK_WAIT: "a lock in the database that others wait for",
@@ -44,8 +45,9 @@ _EXPLAINS: dict[str, frozenset[str]] = {
     CauseKind.GIL_HOG: frozenset({CauseKind.ERROR_BURST}),
     CauseKind.BLOCKED_LOOP: frozenset({CauseKind.SLOW_LINE, CauseKind.TASK_PILE_UP, CauseKind.ERROR_BURST}),
     CauseKind.REPEATED_QUERIES: frozenset({CauseKind.SLOW_QUERY, CauseKind.SLOW_LINE}),
-    CauseKind.SLOW_QUERY: frozenset({CauseKind.SLOW_LINE}),
-    CauseKind.SLOW_DEPENDENCY: frozenset({CauseKind.SLOW_LINE}),
+    CauseKind.SLOW_QUERY: frozenset({CauseKind.SLOW_LINE, CauseKind.QUEUE_OVERLOAD}),
+    CauseKind.SLOW_DEPENDENCY: frozenset({CauseKind.SLOW_LINE, CauseKind.QUEUE_OVERLOAD}),
+    CauseKind.QUEUE_OVERLOAD: frozenset({CauseKind.MEMORY_LEAK}),
     # Who cannot get a connection or a lock waits, piles up, and gives up with an error.
     CauseKind.CONNECTION_LEAK: frozenset(
         {CauseKind.FAILING_DEPENDENCY, CauseKind.EXCEPTION_BURST, CauseKind.ERROR_BURST, CauseKind.THREAD_PILE_UP}
@@ -97,7 +99,7 @@ def candidates(evidence: Iterable[Evidence]) -> list[Candidate]:
     """
     by_cause: dict[str, list[Evidence]] = {}
     for piece in evidence:
-        if piece.strength != Strength.EXCLUDES:
+        if piece.strength not in (Strength.EXCLUDES, Strength.CONTEXT):
             by_cause.setdefault(piece.cause, []).append(piece)
     found = [candidate for cause, pieces in by_cause.items() for candidate in _split(cause, pieces)]
     return sorted(found, key=lambda c: (not c.conclusive, c.place is None, -len(c.pieces)))

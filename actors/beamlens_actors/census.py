@@ -1,0 +1,58 @@
+"""Everybody who is alive, with what waits for them: for who watches actors. Ours and Pykka's own."""
+
+from __future__ import annotations
+
+import queue
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pykka import ActorRegistry
+
+from beamlens_actors.ref import ActorRef
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Resident(NamedTuple):
+    """A living actor.
+
+    Attributes:
+        key: Its own, for as long as it lives.
+        name: Its name, or its class's for Pykka's.
+        module: Where its class is from.
+        depth: Messages in its mailbox.
+        capacity: The most that it takes; `None`: no bound.
+        dropped: Messages that its mailbox ever dropped or refused.
+        thread: Ident of its thread; `None` when it has none of its own, or it is not known.
+    """
+
+    key: int
+    name: str
+    module: str
+    depth: int
+    capacity: int | None
+    dropped: int
+    thread: int | None
+
+
+def everybody() -> Iterator[Resident]:
+    """Each living actor; about 1 us each. Takes no lock that an actor may hold."""
+    for ref in list(ActorRegistry._actor_refs):  # noqa: SLF001 - get_all() takes a lock that Pykka holds at length
+        found = _ours(ref) if isinstance(ref, ActorRef) else _pykkas(ref)
+        if found is not None:
+            yield found
+
+
+def _ours(ref: ActorRef[Any]) -> Resident:
+    cell = ref._cell  # noqa: SLF001 - of this package
+    stats = cell.mailbox.stats()
+    thread = getattr(cell.handle, "thread", None)
+    ident = getattr(thread, "ident", None)
+    return Resident(id(cell), cell.name, ref.actor_class.__module__, stats.size, stats.capacity, stats.dropped, ident)
+
+
+def _pykkas(ref: Any) -> Resident | None:
+    inbox, cls = getattr(ref, "actor_inbox", None), ref.actor_class
+    if not isinstance(inbox, queue.Queue):
+        return None  # of another framework, such as eventlet
+    return Resident(id(inbox), cls.__name__, cls.__module__, len(inbox.queue), inbox.maxsize or None, 0, None)
