@@ -56,6 +56,13 @@ class CauseKind(StrEnum):
     CONNECTION_LEAK = "connection_leak"
     IDLE_TRANSACTION = "idle_transaction"
     LOCK_WAIT = "lock_wait"
+    CACHE_THRASH = "cache_thrash"
+    GC_PRESSURE = "gc_pressure"
+    THREAD_LOCK = "thread_lock"
+    POOL_EXHAUSTED = "pool_exhausted"
+    QUEUE_GROWTH = "queue_growth"
+    TASK_PILE_UP = "task_pile_up"
+    LONG_GC = "long_gc"
 
 
 class Strength(StrEnum):
@@ -67,6 +74,8 @@ class Strength(StrEnum):
     """The fact fits the cause but others would too."""
     EXCLUDES = "excludes"
     """The fact speaks against the cause: it is ruled out."""
+    CONTEXT = "context"
+    """The fact belongs to the picture, and speaks for no cause."""
 
 
 class Evidence(BaseModel):

@@ -10,8 +10,11 @@ from beamlens.domains.domain import Domain, callback
 
 if TYPE_CHECKING:
     from beamlens.domains.allocator import AllocatorDomain
+    from beamlens.domains.anomaly import AnomalyDomain
     from beamlens.domains.database import DatabaseDomain
+    from beamlens.domains.ets import EtsDomain
     from beamlens.domains.exception import ExceptionDomain
+    from beamlens.domains.gc import GcDomain
     from beamlens.domains.logger import LoggerDomain
     from beamlens.domains.overload import OverloadDomain
     from beamlens.domains.ports import PortsDomain
@@ -19,11 +22,15 @@ if TYPE_CHECKING:
     from beamlens.domains.runtime import RuntimeDomain
     from beamlens.domains.system import SystemDomain
     from beamlens.domains.tracer import TracerDomain
+    from beamlens.domains.vm_events import VmEventsDomain
 
 _BUILT_IN = {
     "allocator": "AllocatorDomain",
+    "anomaly": "AnomalyDomain",
     "database": "DatabaseDomain",
+    "ets": "EtsDomain",
     "exception": "ExceptionDomain",
+    "gc": "GcDomain",
     "logger": "LoggerDomain",
     "overload": "OverloadDomain",
     "ports": "PortsDomain",
@@ -31,6 +38,7 @@ _BUILT_IN = {
     "runtime": "RuntimeDomain",
     "system": "SystemDomain",
     "tracer": "TracerDomain",
+    "vm_events": "VmEventsDomain",
 }
 _MODULES = {cls: f"beamlens.domains.{name}" for name, cls in _BUILT_IN.items()}
 _REQUIRED = {"database": "engine"}
@@ -78,9 +86,12 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "BUILT_IN",
     "AllocatorDomain",
+    "AnomalyDomain",
     "DatabaseDomain",
     "Domain",
+    "EtsDomain",
     "ExceptionDomain",
+    "GcDomain",
     "LoggerDomain",
     "OverloadDomain",
     "PortsDomain",
@@ -88,6 +99,7 @@ __all__ = [
     "RuntimeDomain",
     "SystemDomain",
     "TracerDomain",
+    "VmEventsDomain",
     "built_in",
     "built_in_names",
     "callback",

@@ -12,6 +12,7 @@ from beamlens.evidence import Place
 from beamlens.probes import frames, heap, sites, source, stacks
 from beamlens.probes.descriptors import descriptors_of
 from beamlens.probes.frames import is_library_file, is_standard_file
+from beamlens.probes.heap.reading import newest
 from beamlens.probes.slices import Slices
 from beamlens.probes.source import line_of
 
@@ -73,15 +74,16 @@ def _containers(numbers: AbstractSet[int]) -> list[tuple[frozenset[int], heap.Ho
     slices = Slices()
     held: dict[heap.Holder, set[int]] = defaultdict(set)
     types: dict[heap.Holder, str] = {}
-    for container, index in walk.containers:
+    for container, index in zip(walk.containers, walk.nodes, strict=True):
         slices.pause()
         hits: set[int] = set()
-        for item in heap.some_items(container):
+        for item in newest(container):
             hits.update(numbers & set(descriptors_of(item, _DEPTH)))
             slices.pause()
         if hits and (holder := walk.holder(index)) is not None:
             held[holder] |= hits
             types[holder] = type(container).__name__
+    walk.release()
     ranked = sorted(held.items(), key=lambda item: (_is_foreign(item[0].file), item[0].kind == "local", -len(item[1])))
     return [(frozenset(hits), holder, types[holder]) for holder, hits in ranked]
 

@@ -8,7 +8,10 @@ import pytest
 
 from beamlens.application import instances
 from beamlens.probes import inbound, logtap
+from beamlens.probes.gc_pauses import pauses
 from beamlens.telemetry import bus
+
+_PROBES = {"beamlens-gil-ticker", "beamlens-sampler"}
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +31,8 @@ def leaves_nothing_behind():
     assert not left, f"an instance was not stopped: {left}"
     assert not logtap.installed(), "the log tap was left installed"
     assert not inbound.listening(), "somebody still listens for requests"
-    assert not [t.name for t in threading.enumerate() if t.name == "beamlens-gil-ticker" and _soon_alive(t)]
+    assert not [t.name for t in threading.enumerate() if t.name in _PROBES and _soon_alive(t)]
+    assert not pauses.installed, "the callback of the garbage collector was left installed"
 
 
 def _soon_alive(thread):

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from beamlens.probes.frames import is_own_module
-from beamlens.probes.heap import KindWalk
+from beamlens.probes.heap.kinds import KindWalk
 from beamlens_actors import census, clock
 
 Kind = Literal["actor", "executor", "queue", "loop", "tasks"]
@@ -97,10 +97,12 @@ class Queues:
         """Every five minutes: walk the heap for queues that nobody has waited in. 0.2 s, in slices."""
         if clock.monotonic() >= self._walk_at:
             self._walk_at = clock.monotonic() + _WALK_EVERY
-            for found, name in KindWalk(_is_queue, _MOST_WALKED).named():
+            walk = KindWalk(_is_queue, _MOST_WALKED)
+            for found, name in walk.named():
                 known = self._learn(found, name)
                 if known is not None and known.name.startswith(_UNNAMED):
                     known.name = name
+            walk.release()
 
     def _learn(self, one: Any, name: str) -> _Known | None:
         known = self._known.get(id(one))

@@ -9,20 +9,47 @@ from beamlens.domains.ports.watch import STALE, descriptor_limit
 from beamlens.metrics import Metric
 
 METRICS: tuple[Metric, ...] = (
-    Metric("port_count", "descriptors", description="open descriptors"),
-    Metric("port_limit", "descriptors", description="the limit of open descriptors, RLIMIT_NOFILE"),
-    Metric("port_utilization_pct", "%", description="of the limit; the domain runtime has the threshold"),
-    Metric("minutes_to_limit", "min", description="until the limit, by the growth of the last minutes"),
-    Metric("files", "descriptors", description="descriptors that are files"),
-    Metric("sockets", "descriptors", description="descriptors that are sockets"),
-    Metric("pipes", "descriptors", description="descriptors that are pipes"),
-    Metric("others", "descriptors", description="eventfd, epoll, memfd, timers and others"),
-    Metric("tcp_established", "sockets", description="open TCP connections"),
-    Metric("tcp_listening", "sockets", description="listening TCP sockets"),
-    Metric("close_wait", "sockets", description="the peer closed, this process has not yet"),
-    Metric("close_wait_stale", "sockets", description=f"the same for {STALE:g} s or longer: forgotten"),
-    Metric("time_wait", "sockets", description="TIME_WAIT in the whole network namespace; normal in itself"),
-    Metric("listen_backlog_pct", "%", high=80, description="fullest accept queue of its own listening sockets"),
+    Metric("port_count", "descriptors", description="open descriptors", direction="up", matters=50),
+    Metric("port_limit", "descriptors", description="the limit of open descriptors, RLIMIT_NOFILE", direction="none"),
+    Metric(
+        "port_utilization_pct",
+        "%",
+        description="of the limit; the domain runtime has the threshold",
+        direction="up",
+        matters=10,
+    ),
+    Metric(
+        "minutes_to_limit",
+        "min",
+        description="until the limit, by the growth of the last minutes",
+        direction="down",
+        matters=10,
+    ),
+    Metric("files", "descriptors", description="descriptors that are files", direction="up", matters=50),
+    Metric("sockets", "descriptors", description="descriptors that are sockets", direction="up", matters=50),
+    Metric("pipes", "descriptors", description="descriptors that are pipes", direction="up", matters=50),
+    Metric("others", "descriptors", description="eventfd, epoll, memfd, timers and others", direction="up", matters=50),
+    Metric("tcp_established", "sockets", description="open TCP connections", direction="up", matters=50),
+    Metric("tcp_listening", "sockets", description="listening TCP sockets", direction="none"),
+    Metric(
+        "close_wait", "sockets", description="the peer closed, this process has not yet", direction="up", matters=20
+    ),
+    Metric(
+        "close_wait_stale",
+        "sockets",
+        description=f"the same for {STALE:g} s or longer: forgotten",
+        direction="up",
+        matters=20,
+    ),
+    Metric(
+        "time_wait",
+        "sockets",
+        description="TIME_WAIT in the whole network namespace; normal in itself",
+        direction="none",
+    ),
+    Metric(
+        "listen_backlog_pct", "%", high=80, description="fullest accept queue of its own listening sockets", matters=30
+    ),
     Metric(
         "listen_overflows_per_s",
         "connections/s",
@@ -32,9 +59,23 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "ephemeral_used_pct", "%", high=70, critical=90, description="local ports used up by connections to one peer"
     ),
-    Metric("send_queue_kb", "KB", description="written and not acknowledged by peers, all sockets"),
-    Metric("receive_queue_kb", "KB", description="received and not read by this process, all sockets"),
-    Metric("deleted_mb", "MB", description="disk space of deleted files that are still open"),
+    Metric(
+        "send_queue_kb",
+        "KB",
+        description="written and not acknowledged by peers, all sockets",
+        direction="up",
+        matters=1000,
+    ),
+    Metric(
+        "receive_queue_kb",
+        "KB",
+        description="received and not read by this process, all sockets",
+        direction="up",
+        matters=1000,
+    ),
+    Metric(
+        "deleted_mb", "MB", description="disk space of deleted files that are still open", direction="up", matters=100
+    ),
 )
 
 # Pools keep connections that the server has closed until they want to use them: some dozen, and it ends.
