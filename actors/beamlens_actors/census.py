@@ -36,7 +36,7 @@ class Resident(NamedTuple):
 
 
 def everybody() -> Iterator[Resident]:
-    """Each living actor; about 1 us each. Takes no lock that an actor may hold."""
+    """Each living actor; about 2 us each. Takes no lock that an actor may hold."""
     for ref in list(ActorRegistry._actor_refs):  # noqa: SLF001 - get_all() takes a lock that Pykka holds at length
         found = _ours(ref) if isinstance(ref, ActorRef) else _pykkas(ref)
         if found is not None:

@@ -301,16 +301,6 @@ def open_sites(parsed: Parsed) -> list[tuple[str, Place]]:
     return found
 
 
-def call_sites(parsed: Parsed, names: frozenset[str]) -> list[Place]:
-    """Every call of a method or function by one of some names."""
-    return [
-        Place(file=parsed.file, line=node.lineno, function=function)
-        for function, scope in scopes(parsed)
-        for node in _own_nodes(scope)
-        if isinstance(node, ast.Call) and called_name(node) in names
-    ]
-
-
 def definition(parsed: Parsed, name: str, *, attribute: bool) -> Place | None:
     """Where a container is made: the first assignment to the variable or attribute."""
     for function, scope in scopes(parsed):

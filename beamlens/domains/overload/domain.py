@@ -103,7 +103,7 @@ class OverloadDomain(Domain):
         return growing[0].look.name + (f": {place}" if place else "")
 
     def sense(self) -> Mapping[str, float | None]:
-        """Looks at all queues: 10 us a thread, 1 us an actor or task, for a hundredth of the time at most.
+        """Looks at all queues: 10 us a thread, 3 us an actor or task, for a hundredth of the time at most.
 
         Every five minutes a walk over the heap beside it, 0.2 s in slices, for queues that nobody has waited in.
         """

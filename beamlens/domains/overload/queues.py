@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from beamlens.probes.frames import is_own_module
-from beamlens.probes.heap import KindWalk
+from beamlens.probes.heap.kinds import KindWalk
 from beamlens_actors import census, clock
 
 Kind = Literal["actor", "executor", "queue", "loop", "tasks"]
@@ -25,6 +25,7 @@ Kind = Literal["actor", "executor", "queue", "loop", "tasks"]
 MOST = 500
 _MOST_FRAMES = 6
 _FIRST_WALK, _WALK_EVERY, _MOST_WALKED = 5.0, 300.0, 50_000
+_UNNAMED = "queue of thread "
 _CONTENT: dict[type, str] = {queue.Queue: "queue", asyncio.Queue: "_queue"}
 _CAPACITY: dict[type, str] = {queue.Queue: "maxsize", asyncio.Queue: "_maxsize"}
 _GET, _PUT = queue.Queue.get.__code__, queue.Queue.put.__code__
@@ -81,7 +82,7 @@ class Queues:
             self._learn(one, name)
 
     def look(self) -> list[QueueLook]:
-        """All queues that are known now: 10 us a thread, 1 us an actor or task."""
+        """All queues that are known now: 10 us a thread, 3 us an actor or task."""
         self._see_waiting()
         executors = list(_executors())
         inside = {look.key for look in executors}
@@ -98,7 +99,9 @@ class Queues:
             self._walk_at = clock.monotonic() + _WALK_EVERY
             walk = KindWalk(_is_queue, _MOST_WALKED)
             for found, name in walk.named():
-                self._learn(found, name)
+                known = self._learn(found, name)
+                if known is not None and known.name.startswith(_UNNAMED):
+                    known.name = name
             walk.release()
 
     def _learn(self, one: Any, name: str) -> _Known | None:
@@ -125,7 +128,7 @@ class Queues:
                     break
                 code = current.f_code
                 if code is _GET or code is _PUT:
-                    known = self._learn(current.f_locals.get("self"), f"queue of thread {names.get(ident, ident)}")
+                    known = self._learn(current.f_locals.get("self"), f"{_UNNAMED}{names.get(ident, ident)}")
                     if known is not None and code is _GET:
                         known.consumers.add(ident)
                     break

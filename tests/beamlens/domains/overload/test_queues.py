@@ -161,6 +161,15 @@ def test_a_queue_that_a_module_holds_is_found_by_the_walk_with_its_name():
     assert (look.depth, look.capacity) == (0, 7)
 
 
+def test_a_queue_that_was_found_by_its_thread_gets_the_name_that_the_walk_finds():
+    with FakeClock() as clock:
+        queues = Queues({"queue of thread packer": HELD_BY_A_MODULE})
+        clock.advance(6)
+        queues.search()
+        (look,) = looked(queues, "HELD_BY_A_MODULE")
+    assert look.name.endswith("test_queues.HELD_BY_A_MODULE")
+
+
 def test_tasks_and_the_ready_queue_of_a_loop_are_counted():
     async def main():
         loop = asyncio.get_running_loop()
