@@ -78,7 +78,7 @@ def tasks(most: int = _MOST) -> list[Any]:
     found: list[Any] = []
     for table in _tables():
         for reference in _copied(getattr(table, "data", table)):
-            task = reference() if callable(reference) and not hasattr(reference, "get_coro") else reference
+            task: Any = reference() if callable(reference) and not hasattr(reference, "get_coro") else reference
             if task is not None and not task.done():
                 found.append(task)
                 if len(found) >= most:

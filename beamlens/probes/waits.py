@@ -97,7 +97,10 @@ def _in_threading(found: Sequence[Frame]) -> Kind:
         return "queue"
     if caller is not None and caller.module == "concurrent.futures._base":
         return "future"
-    return next((kind for part, kind in _THREADING if any(part in frame.function for frame in own)), "condition")
+    for part, kind in _THREADING:
+        if any(part in frame.function for frame in own):
+            return kind
+    return "condition"
 
 
 def _by_text(frame: Frame) -> Kind:
@@ -106,7 +109,10 @@ def _by_text(frame: Frame) -> Kind:
     text = source.line_of(Place(file=frame.file, line=frame.line, function=frame.function))
     if text.startswith("with "):
         return "lock"
-    return next((kind for pattern, kind in _BY_CALL if re.search(pattern, text)), "call")
+    for pattern, kind in _BY_CALL:
+        if re.search(pattern, text):
+            return kind
+    return "call"
 
 
 def lock_groups(threads: Iterable[SampledThread], now: float, least: float) -> list[LockGroup]:
@@ -158,7 +164,7 @@ def _calls(node: ast.AST, *names: str) -> TypeGuard[_MethodCall]:
 class _MethodCall(ast.Call):
     """Only for the type checker."""
 
-    func: ast.Attribute
+    func: ast.Attribute  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 def _inside(node: ast.With, line: int) -> bool:

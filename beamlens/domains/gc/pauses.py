@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from beamlens.domains.gc.tap import Collection
+from beamlens.probes.gc_tap import Collection
 
 GENERATIONS = (0, 1, 2)
 KEPT_SECONDS = 300.0

@@ -7,7 +7,7 @@ import threading
 from collections import deque
 
 from beamlens.domains.gc.pauses import Pauses
-from beamlens.domains.gc.tap import Collection, GcTap
+from beamlens.probes.gc_tap import Collection, GcTap
 from beamlens_actors import clock
 
 _MOST_DRAINED = 20_000

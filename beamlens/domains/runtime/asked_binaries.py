@@ -47,7 +47,7 @@ class AskedBinaries:
             answer = self.watch.binaries.leak()
         except TooLargeError:
             return error("too_large", _TOO_LARGE)
-        if isinstance(answer, float):
+        if isinstance(answer, (int, float)):
             text = f"one comparison in {EVERY:.0f} s; ask again later"
             return {**error("rate_limited", text), "retry_after_s": round(answer, 1)}
         after, before = answer

@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any, ClassVar
 
 from beamlens.detect import Sensor, SensorState
@@ -90,10 +89,10 @@ class RuntimeDomain(AskedWork, AskedQueues, AskedSchedulers, AskedBinaries, Aske
 
         explain = {"memory": memory.explain, "descriptor": descriptors.explain, "thread": threads.explain}
         explain["gil"] = gil.explain
-        explain["blocked"] = partial(crowded.explain_loop, _watch=self.watch)
-        explain["executor"] = partial(crowded.explain_executor, watch=self.watch)
-        explain["task"] = partial(crowded.explain_task, watch=self.watch)
+        watched = {"blocked": crowded.explain_loop, "executor": crowded.explain_executor, "task": crowded.explain_task}
         kind = sensor.name.partition("_")[0]
+        if kind in watched:
+            return watched[kind](sensor, self.watch)
         return explain[kind](sensor) if kind in explain else []
 
     def close(self) -> None:

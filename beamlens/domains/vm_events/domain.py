@@ -92,7 +92,7 @@ class VmEventsDomain(Domain):
             "max_gc_duration_ms": _longest(held, "long_gc"),
             "max_schedule_duration_ms": _longest(held, "gil_held", "slow_callback"),
             "max_lock_wait_ms": _longest(held, "lock_wait"),
-            "affected_process_count": len({event.thread for event in held}),
+            "affected_process_count": len({event.thread for event in held if event.thread}),
             "dropped": self.recorder.dropped,
         }
         missing = {"busy_port_events_5m": _NO_PORTS, "busy_dist_port_events_5m": _NO_NODES}

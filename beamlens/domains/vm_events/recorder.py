@@ -13,9 +13,9 @@ from typing import Literal, get_args
 from beamlens.evidence import Place
 from beamlens.probes import frames, waits
 from beamlens.probes.frames import Frame
-from beamlens.probes.gc_pauses import pauses
+from beamlens.probes.gc_pauses import Pause, pauses
 from beamlens.probes.loops import loops
-from beamlens.probes.sampler import SampledThread, sampler
+from beamlens.probes.sampler import GilHeld, SampledThread, sampler
 from beamlens_actors import clock
 
 Kind = Literal["long_gc", "gil_held", "slow_callback", "lock_wait"]
@@ -109,14 +109,19 @@ class EventRecorder:
         return waits.lock_groups(sampler.states(), time.monotonic(), LOCK_WAIT)
 
     def _take(self) -> None:
-        names = {state.ident: state.name for state in sampler.states()}
-        for pause in pauses.recent(WINDOW):
+        kept = sampler.held.copy()
+        collections = pauses.recent(WINDOW)
+        for pause in collections:
             detail = f"generation {pause.generation}, {pause.collected} objects freed"
             if pause.uncollectable:
                 detail += f", {pause.uncollectable} could not be"
-            thread = names.get(pause.ident, f"thread {pause.ident}")
-            self._add(Event("long_gc", pause.at, pause.seconds, thread, pause.stack[:_MOST_FRAMES], detail))
-        for held in sampler.held.copy():
+            by = next((held for held in kept if _is_collection(held, [pause])), None)
+            # Who set it off stands there right after: nothing may run inside of a collection to look.
+            thread, frames_ = ("", ()) if by is None else (by.thread, by.stack.frames[:_MOST_FRAMES])
+            self._add(Event("long_gc", pause.at, pause.seconds, thread, frames_, detail))
+        for held in kept:
+            if _is_collection(held, collections):
+                continue
             stack = held.stack.frames[:_MOST_FRAMES]
             self._add(Event("gil_held", held.at, held.seconds, held.thread, stack, "no other thread could run"))
         for stall in loops.recent(WINDOW):
@@ -161,3 +166,8 @@ class EventRecorder:
     def current_waits(self) -> Sequence[Event]:
         """The waits for locks that go on, as of the last `events`."""
         return [event for _, event in self._waiting.values()]
+
+
+def _is_collection(held: GilHeld, collections: Sequence[Pause]) -> bool:
+    """Whether the GIL was kept by the collector."""
+    return any(held.at - held.seconds - 0.2 <= pause.at <= held.at + 0.05 for pause in collections)

@@ -2,7 +2,8 @@
 
 from beamlens.probes.heap.growing import Growing, find_growing
 from beamlens.probes.heap.holders import Holder
+from beamlens.probes.heap.kinds import KindWalk
 from beamlens.probes.heap.paths import Path
 from beamlens.probes.heap.walk import Walk
 
-__all__ = ["Growing", "Holder", "Path", "Walk", "find_growing"]
+__all__ = ["Growing", "Holder", "KindWalk", "Path", "Walk", "find_growing"]

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from beamlens.detect import SensorBank, SensorState
 from beamlens.domains import GcDomain
 from beamlens.domains.gc.pauses import Pauses, percentile
-from beamlens.domains.gc.tap import Collection
 from beamlens.evidence import Strength
 from beamlens.probes import census
+from beamlens.probes.gc_tap import Collection
 from beamlens.testing import check_domain
 from beamlens_actors.testing import FakeClock
 from beamlens_supervision import Supervisor

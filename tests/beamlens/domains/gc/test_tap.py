@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from beamlens.domains.gc.tap import GcTap
+from beamlens.probes.gc_tap import GcTap
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ print(lost)
 
 PROGRAM = """
 import gc, os, signal, subprocess, sys
-from beamlens.domains.gc.tap import GcTap
+from beamlens.probes.gc_tap import GcTap
 
 class Interrupted(Exception):
     pass
