@@ -159,7 +159,7 @@ def makers(row: TypeRow, executing: set[tuple[str, str]]) -> tuple[Place | None,
     for file in source.user_files():
         parsed = source.parse(file)
         if parsed is not None:
-            found += source.call_sites(parsed, name)
+            found += source.call_sites(parsed, frozenset({name}))
     running = [place for place in found if (place.file, place.function) in executing]
     found = running or found
     if len({(place.file, place.line) for place in found}) == 1:

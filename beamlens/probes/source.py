@@ -105,21 +105,6 @@ def user_files() -> list[str]:
     return [file for file in found if not is_standard_file(file)]
 
 
-def call_sites(parsed: Parsed, name: str) -> list[Place]:
-    """Lines that call something of this name, as ``name(...)`` or ``anything.name(...)``, each with its function."""
-    spans = [(node.lineno, node.end_lineno or node.lineno, function) for function, node in parsed.functions]
-    found = []
-    for node in ast.walk(parsed.tree):
-        if not isinstance(node, ast.Call):
-            continue
-        called = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", None)
-        if called == name:
-            inside = [span for span in spans if span[0] <= node.lineno <= span[1]]
-            function = max(inside)[2] if inside else ""
-            found.append(Place(file=parsed.file, line=node.lineno, function=function))
-    return found
-
-
 def class_site(parsed: Parsed, qualified_name: str) -> Place | None:
     """Where a class is defined, by the last part of its name; ``None`` when there are several or none."""
     name = qualified_name.rpartition(".")[2]
@@ -314,6 +299,16 @@ def open_sites(parsed: Parsed) -> list[tuple[str, Place]]:
             if isinstance(node, ast.Call) and id(node) not in closing and (kind := opener(node)):
                 found += [(kind, Place(file=parsed.file, line=node.lineno, function=function))]
     return found
+
+
+def call_sites(parsed: Parsed, names: frozenset[str]) -> list[Place]:
+    """Every call of a method or function by one of some names."""
+    return [
+        Place(file=parsed.file, line=node.lineno, function=function)
+        for function, scope in scopes(parsed)
+        for node in _own_nodes(scope)
+        if isinstance(node, ast.Call) and called_name(node) in names
+    ]
 
 
 def definition(parsed: Parsed, name: str, *, attribute: bool) -> Place | None:

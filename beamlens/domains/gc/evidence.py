@@ -108,7 +108,9 @@ def _asked_for(recorder: GcRecorder, executing: set[tuple[str, str]], seen: str)
         parsed = source.parse(file)
         if parsed is not None:
             found += [
-                p for p in source.call_sites(parsed, "collect") if "gc" in line_of(p) or "collect()" in line_of(p)
+                p
+                for p in source.call_sites(parsed, frozenset({"collect"}))
+                if "gc" in line_of(p) or "collect()" in line_of(p)
             ]
     found = [place for place in found if (place.file, place.function) in executing] or found
     place = found[0] if len({(p.file, p.line) for p in found}) == 1 else None

@@ -210,7 +210,7 @@ def who_puts(seen: Seen) -> Place | None:
     for file, function in seen.running:
         parsed = source.parse(file)
         if parsed is not None:
-            for place in (place for name in _PUTS for place in source.call_sites(parsed, name)):
+            for place in source.call_sites(parsed, _PUTS):
                 if place.function == function:
                     found[place.file, place.line] = place
     return next(iter(found.values())) if len(found) == 1 else None

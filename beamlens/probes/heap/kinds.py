@@ -1,4 +1,4 @@
-"""A walk that gathers the objects of a kind, with who holds them."""
+"""A walk that looks for objects of a kind."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ from beamlens.probes.heap.walk import Walk
 
 
 class KindWalk(Walk):
-    """See `Walk`. It holds what it found until `release`: let go of it soon."""
+    """A walk that gathers objects of a kind, with who holds them. As every walk, `release` it soon."""
 
-    def __init__(self, wanted: Callable[[Any], bool], most: int) -> None:
+    def __init__(self, wanted: Callable[[Any], bool], most: int | None = None) -> None:
         """Walk.
 
         Args:
             wanted: Whether an object is one; must run none of its code.
-            most: Objects to visit at most.
+            most: Objects that are looked at; by default as many as every walk.
         """
         self._wanted = wanted
         self._found: list[tuple[Any, int]] = []
-        super().__init__(most)
+        if most is None:
+            super().__init__()
+        else:
+            super().__init__(most)
 
     def _expand(self, value: Any, index: int, depth: int, weight: float) -> None:
         if self._wanted(value):
@@ -35,6 +38,6 @@ class KindWalk(Walk):
                 yield value, holder.path
 
     def release(self) -> None:
-        """See `Walk.release`."""
+        """Let go of all that was found."""
         self._found.clear()
         super().release()
