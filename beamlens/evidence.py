@@ -55,6 +55,10 @@ class CauseKind(StrEnum):
     CONNECTION_LEAK = "connection_leak"
     IDLE_TRANSACTION = "idle_transaction"
     LOCK_WAIT = "lock_wait"
+    POOL_EXHAUSTED = "pool_exhausted"
+    CRASH_LOOP = "crash_loop"
+    MAILBOX_GROWTH = "mailbox_growth"
+    ZOMBIE_PROCESSES = "zombie_processes"
 
 
 class Strength(StrEnum):

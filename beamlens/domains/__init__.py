@@ -11,16 +11,20 @@ from beamlens.domains.domain import Domain, callback
 if TYPE_CHECKING:
     from beamlens.domains.database import DatabaseDomain
     from beamlens.domains.exception import ExceptionDomain
+    from beamlens.domains.http_client import HttpClientDomain
     from beamlens.domains.logger import LoggerDomain
     from beamlens.domains.requests import RequestsDomain
     from beamlens.domains.runtime import RuntimeDomain
+    from beamlens.domains.sup import SupDomain
 
 _BUILT_IN = {
     "database": "DatabaseDomain",
     "exception": "ExceptionDomain",
+    "http_client": "HttpClientDomain",
     "logger": "LoggerDomain",
     "requests": "RequestsDomain",
     "runtime": "RuntimeDomain",
+    "sup": "SupDomain",
 }
 _MODULES = {cls: f"beamlens.domains.{name}" for name, cls in _BUILT_IN.items()}
 _REQUIRED = {"database": "engine"}
@@ -70,9 +74,11 @@ __all__ = [
     "DatabaseDomain",
     "Domain",
     "ExceptionDomain",
+    "HttpClientDomain",
     "LoggerDomain",
     "RequestsDomain",
     "RuntimeDomain",
+    "SupDomain",
     "built_in",
     "built_in_names",
     "callback",

@@ -25,6 +25,10 @@ NAMES: dict[str, str] = {
     CauseKind.CONNECTION_LEAK: "database connections that are not given back",
     CauseKind.IDLE_TRANSACTION: "a transaction that was left open",
     CauseKind.LOCK_WAIT: "a lock in the database that others wait for",
+    CauseKind.POOL_EXHAUSTED: "a pool of HTTP connections that has none left",
+    CauseKind.CRASH_LOOP: "a worker that crashes again and again",
+    CauseKind.MAILBOX_GROWTH: "an actor that falls behind its mailbox",
+    CauseKind.ZOMBIE_PROCESSES: "ended child processes that nobody waits for",
 }
 
 # A cause on the left brings about symptoms that look like those on the right: each waiting thread holds a stack and
@@ -38,7 +42,9 @@ _EXPLAINS: dict[str, frozenset[str]] = {
     CauseKind.BLOCKED_LOOP: frozenset({CauseKind.SLOW_LINE, CauseKind.ERROR_BURST}),
     CauseKind.REPEATED_QUERIES: frozenset({CauseKind.SLOW_QUERY, CauseKind.SLOW_LINE}),
     CauseKind.SLOW_QUERY: frozenset({CauseKind.SLOW_LINE}),
-    CauseKind.SLOW_DEPENDENCY: frozenset({CauseKind.SLOW_LINE}),
+    CauseKind.SLOW_DEPENDENCY: frozenset({CauseKind.SLOW_LINE, CauseKind.POOL_EXHAUSTED, CauseKind.THREAD_PILE_UP}),
+    CauseKind.POOL_EXHAUSTED: frozenset({CauseKind.SLOW_LINE, CauseKind.THREAD_PILE_UP}),
+    CauseKind.CRASH_LOOP: frozenset({CauseKind.EXCEPTION_BURST, CauseKind.ERROR_BURST, CauseKind.UNCAUGHT_EXCEPTION}),
     # Who cannot get a connection or a lock waits, piles up, and gives up with an error.
     CauseKind.CONNECTION_LEAK: frozenset(
         {CauseKind.FAILING_DEPENDENCY, CauseKind.EXCEPTION_BURST, CauseKind.ERROR_BURST, CauseKind.THREAD_PILE_UP}
