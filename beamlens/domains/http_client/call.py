@@ -189,12 +189,15 @@ def begin(library: Library, method: str, host: str, port: int | None, path: str,
             return None
         shown = host[:_MOST_HOST] if port in _DEFAULT_PORTS else f"{host[:_MOST_HOST]}:{port}"
         call = Call(library, method, shown, path.partition("?")[0], site)
-        for sink in sinks:
-            sink.begun(call)
-        return call
     except Exception:  # noqa: BLE001 - the host's call must not fail
         next(_lost)
         return None
+    for sink in sinks:
+        try:
+            sink.begun(call)
+        except Exception:  # noqa: BLE001 - one sink's trouble is not the next one's
+            next(_lost)
+    return call
 
 
 def _is_own(frame: FrameType | None) -> bool:
@@ -247,7 +250,10 @@ def finish(call: Call, error: BaseException | None = None, *, at: float | None =
             call.request = None
             if not request.over:
                 request.add_http(took, call.route, None if call.site is None else call.site.place)
-        for sink in _sinks:
-            sink.ended(call)
     except Exception:  # noqa: BLE001 - the host's call must not fail
         next(_lost)
+    for sink in _sinks:
+        try:
+            sink.ended(call)
+        except Exception:  # noqa: BLE001 - one sink's trouble is not the next one's
+            next(_lost)

@@ -77,7 +77,8 @@ class HttpClientDomain(Domain):
         """Watch the calls of this process.
 
         Args:
-            stuck_after: Seconds without an answer from which on a call hangs, unless its host usually takes long.
+            stuck_after: Seconds without an answer from which on a call hangs, unless its host usually takes long;
+                twice as many while nothing is known of the host.
 
         Raises:
             TypeError: It is not seconds above 0.

@@ -26,12 +26,15 @@ _LATE_TIMES = 3.0
 _STUCK_TIMES = 5.0
 _FEWEST_EVER = 3
 _PILED_UP = 20
+# Models take half a minute to answer: of a host of which nothing is known yet, more than that is to be expected.
+_STRANGE = 20.0
+_UNKNOWN_TIMES = 2.0
 _QUIET = Reading(active=False)
 
 
 def _slowness(host: str) -> Shift:
     what = f"p95 of calls to {host} (of a few the third slowest)"
-    return Shift(least=0.2, ratio=3.0, recent=4, baseline=60, prior=3.0, unit="s", what=what)
+    return Shift(least=0.2, ratio=3.0, recent=4, baseline=60, prior=_STRANGE, unit="s", what=what)
 
 
 def _failing(host: str) -> Shift:
@@ -145,7 +148,8 @@ class Watch:
             age = call.age()
             if age > (_LATE_UNKNOWN if usual is None else max(_LATE, _LATE_TIMES * usual)):
                 self.late.append(call)
-            if age > max(self._stuck_after, _STUCK_TIMES * (usual or 0.0), 2 * longest):
+            patience = self._stuck_after * (_UNKNOWN_TIMES if usual is None else 1.0)
+            if age > max(patience, _STUCK_TIMES * (usual or 0.0), 2 * longest):
                 self.stuck.append(call)
         self.readings["hanging_call"] = self._hanging()
         self.readings["pile_up"] = self._piled_up(waiting)

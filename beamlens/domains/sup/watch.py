@@ -64,7 +64,7 @@ def reading(found: Sequence[Loop], *, own: bool) -> Reading:
     newest = worst.crashes[0]
     gave_up = worst.resigned
     parts = [
-        f"{worst.whose} crashed {len(worst.crashes)} times in the last {WINDOW:.0f} s, the last with {newest.error.type}",
+        f"{worst.whose} crashed {len(worst.crashes)} times in the last {WINDOW:.0f} s, last with {newest.error.type}",
         "" if gave_up is None else f"; {gave_up.supervisor} gave up and ended with all of its children",
         f"; {len(mine) - 1} more crash repeatedly" if len(mine) > 1 else "",
     ]
