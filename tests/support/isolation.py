@@ -7,8 +7,10 @@ import threading
 import pytest
 
 from beamlens.application import instances
+from beamlens.domains.http_client import taps
 from beamlens.probes import inbound, logtap
 from beamlens.telemetry import bus
+from beamlens_supervision.events import observers
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +30,8 @@ def leaves_nothing_behind():
     assert not left, f"an instance was not stopped: {left}"
     assert not logtap.installed(), "the log tap was left installed"
     assert not inbound.listening(), "somebody still listens for requests"
+    assert taps.heard() == [], "the methods of HTTP libraries are still wrapped"
+    assert observers() == (), "somebody still observes supervisors"
     assert not [t.name for t in threading.enumerate() if t.name == "beamlens-gil-ticker" and _soon_alive(t)]
 
 

@@ -12,8 +12,11 @@ from collections.abc import Iterator
 
 
 class Web:
-    """Paths: ``/ok...``, ``/chunked``, ``/500``, ``/404``, ``/redirect``, ``/flaky`` (503 twice, then 200), ``/reset``,
-    ``/short`` (hangs up in the middle of the body), ``/hang`` and ``/halt`` (no answer, half of one, until released)."""
+    """Where it is, and what it was told.
+
+    Its paths: ``/ok...``, ``/chunked``, ``/500``, ``/404``, ``/redirect``, ``/flaky`` (503 twice, then 200), ``/reset``,
+    ``/short`` (hangs up in the middle of the body), ``/hang`` and ``/halt`` (no answer, half of one, until released).
+    """
 
     def __init__(self, server):
         self.server = server
@@ -37,8 +40,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.server.asked.release()
         path = self.path.partition("?")[0].strip("/").partition("/")[0]
         getattr(self, f"do_{path}", self.do_ok)()
-
-    do_POST = do_GET
 
     def answer(self, status=200, body=b"x" * 100, **headers):
         self.send_response(status)

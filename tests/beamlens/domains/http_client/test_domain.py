@@ -192,8 +192,9 @@ def test_callbacks_answer_with_the_choices(client):
     assert [row["error"] for row in found["http_client_errors"]()] == ["timeout"]
     assert [row["took_ms"] > 400 for row in found["http_client_slow"]()] == [True, False, False, False]
     assert client.domain.excerpt() == [
-        f"in flight: GET api/slow for 5.0 s at {SITE}", f"failed: GET shop/orders/{{id}} timeout TimeoutError at {SITE}",
-    ]  # fmt: skip
+        f"in flight: GET api/slow for 5.0 s at {SITE}",
+        f"failed: GET shop/orders/{{id}} timeout TimeoutError at {SITE}",
+    ]
 
 
 def test_the_store_outlives_a_crash_without_losing_the_recording():

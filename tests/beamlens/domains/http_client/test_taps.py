@@ -78,9 +78,14 @@ def ended(recorder):
         return sorted(book.slow(), key=lambda call: call.began)
 
 
-def line_of(function, text):
-    lines, first = inspect.getsourcelines(function)
-    return first + next(index for index, line in enumerate(lines) if text in line)
+async def until(condition):
+    """Wait on another thread, so that the loop goes on."""
+
+    def look():
+        while not condition():
+            threading.Event().wait(0.001)
+
+    await asyncio.to_thread(look)
 
 
 @every_client
@@ -246,9 +251,9 @@ def test_a_wait_for_a_connection_of_urllib3_is_told_apart(recorder, web):
 
 def test_a_wait_for_a_connection_of_httpx_is_told_apart(recorder, web):
     limits = httpx.Limits(max_connections=1)
-    with httpx.Client(limits=limits, timeout=httpx.Timeout(5, pool=0.05)) as client:
-        with client.stream("GET", web.url("/ok")), pytest.raises(httpx.PoolTimeout):
-            client.get(web.url("/ok"))
+    client = httpx.Client(limits=limits, timeout=httpx.Timeout(5, pool=0.05))
+    with client, client.stream("GET", web.url("/ok")), pytest.raises(httpx.PoolTimeout):
+        client.get(web.url("/ok"))
     one, other = ended(recorder)
     assert (one.error, other.error) == ("", "pool")
     assert (one.pool_wait < 0.04, other.pool_wait > 0.04) == (True, True)
@@ -259,10 +264,8 @@ def test_a_wait_for_a_connection_of_aiohttp_is_told_apart(recorder, web):
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as client:
             first = await client.get(web.url("/halt"))
             waiting = asyncio.create_task(client.get(web.url("/ok")))
-            while not [call for call in recorder.in_flight() if call.stage == "pool"]:
-                await asyncio.sleep(0.01)
-            while recorder.in_flight()[-1].age() < 0.05:
-                await asyncio.sleep(0.01)
+            await until(lambda: [call for call in recorder.in_flight() if call.stage == "pool"])
+            await until(lambda: recorder.in_flight()[-1].age() > 0.05)
             web.released.set()
             await first.read()
             async with await waiting as second:
@@ -280,9 +283,8 @@ def test_answers_that_nobody_reads_are_not_in_flight_for_ever(recorder, web):
             response.close()
 
     asyncio.run(main())
-    with httpx.Client() as client:
-        with client.stream("GET", web.url("/halt")):
-            pass
+    with httpx.Client() as client, client.stream("GET", web.url("/halt")):
+        pass
     response = requests.get(web.url("/halt"), stream=True)
     assert [call.stage for call in recorder.in_flight()] == ["body"]
     response.close()
@@ -296,8 +298,7 @@ def test_a_call_that_is_given_up_is_cancelled_and_no_failure(recorder, web):
     async def main():
         async with httpx.AsyncClient() as client:
             task = asyncio.create_task(client.get(web.url("/hang")))
-            while not web.asked.acquire(blocking=False):
-                await asyncio.sleep(0.01)
+            await until(lambda: web.asked.acquire(blocking=False))
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
@@ -467,3 +468,22 @@ def test_a_line_of_a_library_is_named_where_no_line_is_the_programs(recorder, we
     (call,) = ended(recorder)
     assert call.site is None or isinstance(call.site, Site)
     assert call.status == 200
+
+
+def test_in_a_forked_child_nothing_is_wrapped():
+    program = """
+import os
+from beamlens.domains.http_client import call, taps
+from beamlens.domains.http_client.recorder import CallRecorder
+import http.client
+before = http.client.HTTPConnection.putrequest
+CallRecorder().install()
+pid = os.fork()
+if not pid:
+    print(taps.heard(), call.listening(), http.client.HTTPConnection.putrequest is before, flush=True)
+    os._exit(0)
+os.waitpid(pid, 0)
+print(taps.heard(), call.listening())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.splitlines() == ["[] False True", "['http.client'] True"]

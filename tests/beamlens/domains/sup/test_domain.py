@@ -52,7 +52,9 @@ def domain():
 
 @pytest.fixture
 def shop():
-    inner = ChildSpec("inner", Supervisor.start, ([ChildSpec("deep", Worker.start)],), {"name": "Inner"}, type="supervisor")
+    inner = ChildSpec(
+        "inner", Supervisor.start, ([ChildSpec("deep", Worker.start)],), {"name": "Inner"}, type="supervisor"
+    )
     sup = Supervisor.start([ChildSpec("worker", Worker.start), inner], name="Shop", max_restarts=10)
     yield sup
     if sup.is_alive():
