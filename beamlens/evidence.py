@@ -63,6 +63,10 @@ class CauseKind(StrEnum):
     QUEUE_GROWTH = "queue_growth"
     TASK_PILE_UP = "task_pile_up"
     LONG_GC = "long_gc"
+    HTTP_POOL_EXHAUSTED = "http_pool_exhausted"
+    CRASH_LOOP = "crash_loop"
+    MAILBOX_GROWTH = "mailbox_growth"
+    ZOMBIE_PROCESSES = "zombie_processes"
 
 
 class Strength(StrEnum):

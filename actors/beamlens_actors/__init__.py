@@ -31,6 +31,7 @@ from beamlens_actors.errors import (
 from beamlens_actors.future import Future
 from beamlens_actors.mailbox import Mailbox, MailboxStats, QueueMailbox, Waker
 from beamlens_actors.messages import Down, Envelope, Exit, Monitor
+from beamlens_actors.outside import Ties, living_actors, ties, waiting_messages
 from beamlens_actors.reasons import Crash, ExitReason, Killed, NoProcess, Normal, Shutdown
 from beamlens_actors.ref import ActorRef
 from beamlens_actors.registry import Entry, Registry, RegistryEvent
@@ -94,15 +95,19 @@ __all__ = [
     "StreamStats",
     "StreamTask",
     "StreamTerminal",
+    "Ties",
     "Timer",
     "UnknownBackend",
     "Waker",
     "abandoned",
     "current_actor",
     "is_actor_thread",
+    "living_actors",
     "offload",
     "send_after",
     "set_default_backend",
     "set_max_blocking_time",
     "set_thread_limit",
+    "ties",
+    "waiting_messages",
 ]

@@ -120,6 +120,11 @@ class Bonds:
         with self.lock:
             return self._tables.links.pop(ref, self) is None
 
+    def ties(self) -> tuple[tuple[ActorRef[Any], ...], int]:
+        """Those linked, and how many monitor."""
+        with self.lock:
+            return tuple(self._tables.links), len(self._tables.watchers)
+
     def clean_up(self) -> None:
         """Free what other parts hold for the actor; after `close`."""
         if not self._tables.cleanups:

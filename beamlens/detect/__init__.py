@@ -7,6 +7,7 @@ from beamlens.detect.sensors import Detector, Reading, Sensor, SensorState, Seve
 from beamlens.detect.shift import Shift
 from beamlens.detect.streaming import StreamingDetector
 from beamlens.detect.threshold import Threshold
+from beamlens.detect.told import Told
 
 __all__ = [
     "Alarm",
@@ -21,4 +22,5 @@ __all__ = [
     "Shift",
     "StreamingDetector",
     "Threshold",
+    "Told",
 ]

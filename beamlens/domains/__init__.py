@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from beamlens.domains.ets import EtsDomain
     from beamlens.domains.exception import ExceptionDomain
     from beamlens.domains.gc import GcDomain
+    from beamlens.domains.http_client import HttpClientDomain
     from beamlens.domains.logger import LoggerDomain
     from beamlens.domains.overload import OverloadDomain
     from beamlens.domains.ports import PortsDomain
     from beamlens.domains.requests import RequestsDomain
     from beamlens.domains.runtime import RuntimeDomain
+    from beamlens.domains.sup import SupDomain
     from beamlens.domains.system import SystemDomain
     from beamlens.domains.tracer import TracerDomain
     from beamlens.domains.vm_events import VmEventsDomain
@@ -31,11 +33,13 @@ _BUILT_IN = {
     "ets": "EtsDomain",
     "exception": "ExceptionDomain",
     "gc": "GcDomain",
+    "http_client": "HttpClientDomain",
     "logger": "LoggerDomain",
     "overload": "OverloadDomain",
     "ports": "PortsDomain",
     "requests": "RequestsDomain",
     "runtime": "RuntimeDomain",
+    "sup": "SupDomain",
     "system": "SystemDomain",
     "tracer": "TracerDomain",
     "vm_events": "VmEventsDomain",
@@ -92,11 +96,13 @@ __all__ = [
     "EtsDomain",
     "ExceptionDomain",
     "GcDomain",
+    "HttpClientDomain",
     "LoggerDomain",
     "OverloadDomain",
     "PortsDomain",
     "RequestsDomain",
     "RuntimeDomain",
+    "SupDomain",
     "SystemDomain",
     "TracerDomain",
     "VmEventsDomain",

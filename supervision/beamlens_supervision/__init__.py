@@ -20,11 +20,19 @@ from beamlens_supervision.errors import (
     TaskEnded,
     TaskTimeout,
 )
-from beamlens_supervision.events import ChildEnded, ChildRestarted, ChildStarted, GaveUp, SupervisionEvent
+from beamlens_supervision.events import (
+    ChildEnded,
+    ChildRestarted,
+    ChildStarted,
+    GaveUp,
+    RestartFailed,
+    SupervisionEvent,
+    observe,
+)
 from beamlens_supervision.job import TaskResult, callers
 from beamlens_supervision.many import await_many, yield_many
 from beamlens_supervision.partition import PartitionSupervisor, PartitionSupervisorRef
-from beamlens_supervision.refs import DynamicSupervisorRef, SupervisorRef
+from beamlens_supervision.refs import DynamicSupervisorRef, ParentRef, SupervisorRef
 from beamlens_supervision.supervisor import Supervisor
 from beamlens_supervision.task import Task
 from beamlens_supervision.tasks import TaskSupervisor, TaskSupervisorRef
@@ -52,8 +60,10 @@ __all__ = [
     "InvalidSupervisorOption",
     "MaxChildren",
     "NoPartitions",
+    "ParentRef",
     "PartitionSupervisor",
     "PartitionSupervisorRef",
+    "RestartFailed",
     "SupervisionError",
     "SupervisionEvent",
     "Supervisor",
@@ -71,6 +81,7 @@ __all__ = [
     "check_child_specs",
     "child_spec",
     "format_tree",
+    "observe",
     "tree",
     "yield_many",
 ]

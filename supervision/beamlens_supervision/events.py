@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -47,6 +49,13 @@ class ChildRestarted(SupervisionEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class RestartFailed(SupervisionEvent):
+    """An attempt to restart a child failed with `error`; another one follows, or the supervisor gives up."""
+
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
 class GaveUp(SupervisionEvent):
     """One restart too many was due, that of `child_id`: the supervisor stops its children and ends."""
 
@@ -56,3 +65,41 @@ class GaveUp(SupervisionEvent):
 
 OnEvent: TypeAlias = Callable[[SupervisionEvent], object]
 """Called in the supervisor, so it must be short; what it raises is logged."""
+
+_observers: tuple[OnEvent, ...] = ()
+_change = threading.Lock()
+
+
+def observe(observer: OnEvent) -> Callable[[], None]:
+    """Have `observer` called with the events of every supervisor of this process; those of tasks left out.
+
+    Like `on_event` it is called in the supervisor, so it must be short, and what it raises is logged.
+
+    Returns:
+        a function that takes it back.
+    """
+    global _observers
+    with _change:
+        _observers = (*_observers, observer)
+    return lambda: _unobserve(observer)
+
+
+def _unobserve(observer: OnEvent) -> None:
+    global _observers
+    with _change:
+        _observers = tuple(other for other in _observers if other is not observer)
+
+
+def observers() -> tuple[OnEvent, ...]:
+    """Those that `observe` was given."""
+    return _observers
+
+
+def _after_fork() -> None:
+    global _observers, _change
+    _change = threading.Lock()
+    _observers = ()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -32,7 +32,9 @@ from beamlens_supervision.events import (
     ChildStarted,
     GaveUp,
     OnEvent,
+    RestartFailed,
     SupervisionEvent,
+    observers,
 )
 from beamlens_supervision.intensity import RestartWindow
 from beamlens_supervision.options import check_callback, check_name
@@ -259,6 +261,7 @@ class ParentActor(Actor):
         """An attempt failed: queue the next one behind the messages that wait."""
         logger.warning("%s: %s; trying again", self.actor_ref.name, error)
         child.state = "restarting"
+        self._emit(RestartFailed, child.spec.id, error.reason)
         self._retries.add(child, 0.0, counted=False)
 
     def _retry(self, retry: Retry) -> None:
@@ -283,14 +286,21 @@ class ParentActor(Actor):
         self.stop(Shutdown())
 
     def _emit(self, kind: type[SupervisionEvent], child_id: Hashable, *details: Any) -> None:
-        if self._on_event is not None:
-            self._tell(kind(self.actor_ref, child_id, *details))
+        outside = observers()
+        if self._on_event is None and not outside:
+            return
+        event = kind(self.actor_ref, child_id, *details)
+        self._tell(event)
+        for observer in outside:
+            self._call(observer, event)
 
     def _tell(self, event: SupervisionEvent) -> None:
-        if self._on_event is None:
-            return
+        if self._on_event is not None:
+            self._call(self._on_event, event)
+
+    def _call(self, listener: OnEvent, event: SupervisionEvent) -> None:
         try:
-            self._on_event(event)
+            listener(event)
         except BaseException:
             logger.exception("on_event of %s failed", self.actor_ref.name)
 

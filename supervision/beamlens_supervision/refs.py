@@ -61,6 +61,10 @@ class ParentRef(ActorRef[Any]):
         described: list[tuple[ChildInfo, int]] = self._request("describe", timeout=timeout)
         return described
 
+    def describe_later(self) -> Future[list[tuple[ChildInfo, int]]]:
+        """`describe` for who does not wait: a future of it, from whose `get` every error comes."""
+        return self.ask(Request("describe"), block=False)
+
 
 class SupervisorRef(ParentRef):
     """What `Supervisor.start` returns."""

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from beamlens.domains.requests.histogram import Histogram
+from beamlens.domains.histogram import Histogram
 from beamlens.probes.request_context import Call, InboundRequest, Kind
 from beamlens_actors import clock
 

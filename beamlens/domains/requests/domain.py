@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
-from beamlens.detect import Reading, Sensor, SensorState, Shift
+from beamlens.detect import Reading, Sensor, SensorState, Shift, Told
 from beamlens.domains.arguments import clamp, error
 from beamlens.domains.domain import Domain, callback
 from beamlens.domains.requests import why
@@ -15,7 +15,7 @@ from beamlens.domains.requests.book import WINDOW, Tally
 from beamlens.domains.requests.recorder import ANSWERED, SOCKETS, RequestRecorder
 from beamlens.domains.requests.store import RequestStore
 from beamlens.domains.requests.views import failed_row, in_flight_row, ms, route_row, slow_row
-from beamlens.domains.requests.watch import Told, Watch
+from beamlens.domains.requests.watch import Watch
 from beamlens.evidence import Evidence
 from beamlens.metrics import Metric
 from beamlens.probes import request_stacks

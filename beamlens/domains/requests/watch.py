@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from beamlens.detect import Reading, Severity, Shift
@@ -47,25 +47,6 @@ class _Usual:
     def p95(self) -> float | None:
         """Its usual 95th percentile in seconds; ``None`` while too little is known."""
         return statistics.median(self.p95s) if len(self.p95s) >= _FEWEST_USUAL else None
-
-
-class Told:
-    """A detector that says what the watch has found: its findings have names of routes, not one number."""
-
-    def __init__(self, reading: Callable[[], Reading], lasting: float = 0.0) -> None:
-        self._reading = reading
-        self._lasting = lasting
-        self._since: float | None = None
-
-    def update(self, timestamp: float, value: float) -> Reading:  # noqa: ARG002 - a detector's signature
-        """See `Detector.update`."""
-        reading = self._reading()
-        if not reading.active:
-            self._since = None
-            return _QUIET
-        if self._since is None or timestamp < self._since:
-            self._since = timestamp
-        return reading if timestamp - self._since >= self._lasting else _QUIET
 
 
 class Watch:

@@ -33,6 +33,10 @@ NAMES: dict[str, str] = {
     CauseKind.QUEUE_GROWTH: "a queue that is filled faster than it is emptied",
     CauseKind.TASK_PILE_UP: "tasks that pile up",
     CauseKind.LONG_GC: "long garbage collections",
+    CauseKind.HTTP_POOL_EXHAUSTED: "a pool of HTTP connections that has none left",
+    CauseKind.CRASH_LOOP: "a worker that crashes again and again",
+    CauseKind.MAILBOX_GROWTH: "an actor that falls behind its mailbox",
+    CauseKind.ZOMBIE_PROCESSES: "ended child processes that nobody waits for",
 }
 
 # A cause on the left brings about symptoms that look like those on the right: each waiting thread holds a stack and
@@ -46,8 +50,12 @@ _EXPLAINS: dict[str, frozenset[str]] = {
     CauseKind.BLOCKED_LOOP: frozenset({CauseKind.SLOW_LINE, CauseKind.TASK_PILE_UP, CauseKind.ERROR_BURST}),
     CauseKind.REPEATED_QUERIES: frozenset({CauseKind.SLOW_QUERY, CauseKind.SLOW_LINE}),
     CauseKind.SLOW_QUERY: frozenset({CauseKind.SLOW_LINE, CauseKind.QUEUE_OVERLOAD}),
-    CauseKind.SLOW_DEPENDENCY: frozenset({CauseKind.SLOW_LINE, CauseKind.QUEUE_OVERLOAD}),
+    CauseKind.SLOW_DEPENDENCY: frozenset(
+        {CauseKind.SLOW_LINE, CauseKind.QUEUE_OVERLOAD, CauseKind.HTTP_POOL_EXHAUSTED, CauseKind.THREAD_PILE_UP}
+    ),
     CauseKind.QUEUE_OVERLOAD: frozenset({CauseKind.MEMORY_LEAK}),
+    CauseKind.HTTP_POOL_EXHAUSTED: frozenset({CauseKind.SLOW_LINE, CauseKind.THREAD_PILE_UP}),
+    CauseKind.CRASH_LOOP: frozenset({CauseKind.EXCEPTION_BURST, CauseKind.ERROR_BURST, CauseKind.UNCAUGHT_EXCEPTION}),
     # Who cannot get a connection or a lock waits, piles up, and gives up with an error.
     CauseKind.CONNECTION_LEAK: frozenset(
         {CauseKind.FAILING_DEPENDENCY, CauseKind.EXCEPTION_BURST, CauseKind.ERROR_BURST, CauseKind.THREAD_PILE_UP}

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from beamlens.domains.histogram import Histogram
 from beamlens.domains.requests.book import MOST_ROUTES, OTHER, Book
-from beamlens.domains.requests.histogram import Histogram
 from beamlens.evidence import Place
 from beamlens.probes.request_context import InboundRequest
 from beamlens_actors.testing import FakeClock

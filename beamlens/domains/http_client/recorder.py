@@ -1,0 +1,117 @@
+"""Records what goes out: what is in flight, and what has ended."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from beamlens.domains.http_client import taps
+from beamlens.domains.http_client.book import Book
+from beamlens.domains.http_client.call import Call, finish
+from beamlens.probes.rates import Rates
+from beamlens_actors import clock
+
+MOST_IN_FLIGHT = 5_000
+_MOST_PENDING = 10_000
+ENDED = "ended"
+
+
+class CallRecorder:
+    """The sink of the taps; `begun` and `ended` run on the host's threads and wait for no lock."""
+
+    def __init__(self) -> None:
+        self.since: float | None = None
+        self.rates = Rates()
+        self._book = Book()
+        self._lock = threading.Lock()
+        self._pending: deque[Call] = deque(maxlen=_MOST_PENDING)
+        self._in_flight: dict[int, Call] = {}
+        self._ended: itertools.count[int] = itertools.count()
+        self._unseen: itertools.count[int] = itertools.count()
+
+    def install(self) -> None:
+        """Begin to record. What an earlier process had in flight is not in flight here."""
+        if self.since is None:
+            self.since = clock.time()
+            self._lock = threading.Lock()
+            self._in_flight.clear()
+        taps.add(self)
+
+    def uninstall(self) -> None:
+        """Stop recording, and put everything back; what was recorded stays."""
+        taps.remove(self)
+        self.since = None
+        self._in_flight.clear()
+
+    # -- on the host's threads -------------------------------------------------------------------------------
+
+    def begun(self, call: Call) -> None:
+        """See `call.Sink`."""
+        if len(self._in_flight) < MOST_IN_FLIGHT:
+            self._in_flight[id(call)] = call
+        else:
+            next(self._unseen)
+
+    def ended(self, call: Call) -> None:
+        """See `call.Sink`."""
+        self._in_flight.pop(id(call), None)
+        self._pending.append(call)
+        next(self._ended)
+        self.rates.add(ENDED)
+
+    # -- reading ---------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def reading(self) -> Iterator[Book]:
+        """The book, with all that has ended entered; the host's threads do not notice."""
+        self._reap()
+        with self._lock:
+            while True:
+                try:
+                    call = self._pending.popleft()
+                except IndexError:
+                    break
+                self._book.enter(call)
+            yield self._book
+
+    def in_flight(self) -> list[Call]:
+        """What is in flight, oldest first."""
+        self._reap()
+        return sorted(self._in_flight.copy().values(), key=lambda call: call.began)
+
+    def _reap(self) -> None:
+        """Answers that were dropped, or closed unread, have ended."""
+        for call in self._in_flight.copy().values():
+            if call.returned:
+                _reap(call)
+
+    def dropped(self) -> int:
+        """Calls that ended while 10 000 others waited to be entered, or not seen in flight since 5000 others were."""
+        with self.reading() as book:
+            lost = int(repr(self._ended)[6:-1]) - book.total - len(self._pending)
+        return max(0, lost) + int(repr(self._unseen)[6:-1])
+
+
+def _reap(call: Call) -> None:
+    reference = call.response
+    if reference is None:
+        return
+    try:
+        response = reference()
+        if response is None:
+            finish(call, at=call.first_byte)
+        elif getattr(response, "closed", False):
+            finish(call, _exception_of(response), at=call.first_byte)
+    except Exception:  # noqa: BLE001 - it reads a library's objects
+        finish(call, at=call.first_byte)
+
+
+def _exception_of(response: Any) -> BaseException | None:
+    """What ended the body of an answer of aiohttp before its end."""
+    ask = getattr(getattr(response, "content", None), "exception", None)
+    found = ask() if callable(ask) else None
+    return found if isinstance(found, BaseException) else None

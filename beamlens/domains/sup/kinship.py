@@ -1,0 +1,71 @@
+"""Who is whose child, remembered beyond the supervisor's end: only so an orphan is known."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+from weakref import ref as weak
+
+from beamlens.probes import own_trees
+from beamlens_actors import ActorRef
+
+_MOST = 20_000
+_DEEPEST = 50
+
+
+class Parent(NamedTuple):
+    """The supervisor of an actor.
+
+    Attributes:
+        name: Its name.
+        child_id: What it calls the actor.
+        reference: Answers its ref while anybody still holds it.
+    """
+
+    name: str
+    child_id: str
+    reference: Any
+
+    @property
+    def ref(self) -> ActorRef[Any] | None:
+        """The supervisor's ref."""
+        found: ActorRef[Any] | None = self.reference()
+        return found
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is gone."""
+        found = self.ref
+        return found is None or not found.is_alive()
+
+
+class Kinship:
+    """Filled by supervisors as they start children, and by whoever looks at the trees; actors are held weakly."""
+
+    def __init__(self) -> None:
+        self._parents: WeakKeyDictionary[ActorRef[Any], Parent] = WeakKeyDictionary()
+
+    def born(self, child: ActorRef[Any], supervisor: ActorRef[Any], child_id: str) -> None:
+        """`supervisor` has started `child`."""
+        parents = self._parents
+        if len(parents) < _MOST or child in parents:
+            parents[child] = Parent(supervisor.name, child_id, weak(supervisor))
+
+    def parent(self, ref: Any) -> Parent | None:
+        """The supervisor of an actor, if one is known."""
+        return self._parents.get(ref) if isinstance(ref, ActorRef) else None
+
+    def all(self) -> list[tuple[ActorRef[Any], Parent]]:
+        """Every actor whose supervisor is known."""
+        return list(self._parents.copy().items())
+
+    def is_own(self, ref: Any) -> bool:
+        """Whether an actor stands in a tree of Beamlens's own."""
+        for _ in range(_DEEPEST):
+            if own_trees.is_root(ref):
+                return True
+            parent = self.parent(ref)
+            ref = None if parent is None else parent.ref
+            if ref is None:
+                return False
+        return False
