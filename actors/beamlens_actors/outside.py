@@ -34,5 +34,5 @@ def waiting_messages(ref: pykka.ActorRef[Any]) -> int | None:
     """How many messages wait for `ref`; `None` where its mailbox does not tell."""
     if isinstance(ref, ActorRef):
         return ref.mailbox_stats().size
-    count = getattr(ref.actor_inbox, "qsize", None)
-    return int(count()) if callable(count) else None
+    inbox: Any = ref.actor_inbox
+    return int(inbox.qsize()) if hasattr(inbox, "qsize") else None

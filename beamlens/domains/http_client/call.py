@@ -121,6 +121,7 @@ class Sink(Protocol):
 CURRENT: ContextVar[Call | None] = ContextVar("beamlens_outgoing", default=None)
 """The call that a library is making in this thread or task, for its own lower layers."""
 
+_HERE = __name__.rpartition(".")[0]
 _sinks: tuple[Sink, ...] = ()
 _change = threading.Lock()
 _lost: itertools.count[int] = itertools.count()
@@ -204,7 +205,7 @@ def _is_own(frame: FrameType | None) -> bool:
     """Whether Beamlens makes this call: no line of the program's is in between."""
     while frame is not None:
         module = frame.f_globals.get("__name__")
-        if type(module) is str and module.startswith("beamlens.") and not module.startswith(__package__):
+        if type(module) is str and module.startswith("beamlens.") and not module.startswith(_HERE):
             return True
         frame = frame.f_back
     return False
