@@ -14,8 +14,9 @@ from collections.abc import Iterator
 class Web:
     """Where it is, and what it was told.
 
-    Its paths: ``/ok...``, ``/chunked``, ``/500``, ``/404``, ``/redirect``, ``/reset``, ``/flaky`` (503 twice, then
-    200), ``/short`` (hangs up in the middle of the body), ``/hang`` and ``/halt`` (no answer, half of one, until released).
+    Its paths: ``/ok...``, ``/chunked``, ``/500``, ``/404``, ``/redirect``, ``/flaky`` (503 twice, then 200), ``/reset``
+    and ``/short`` (hang up at once, or in the middle of the body), ``/hang`` and ``/halt`` (no answer, or half of one,
+    until released).
     """
 
     def __init__(self, server):
