@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextvars
 import logging
+import sys
 import threading
 import time
 from collections import deque
@@ -37,7 +38,10 @@ R = TypeVar("R")
 OFFLOAD_THREADS = 32
 _IDLE, _MORE, _END = Outcome.IDLE, Outcome.MORE, Outcome.END
 _MESSAGES = 100  # between two looks at the time; whoever handles the last one has had enough for now
-_SECONDS = 0.005  # before the loop's turn: its timers, its sockets
+# Before the loop's turn: its timers, its sockets. The loop gives the GIL up for an instant and wakes who waits for it,
+# mostly too late to take it; and CPython makes only a holder hand it over who has kept it for a whole interval. A hub
+# that went round its loop faster than that would starve every other thread on a machine of several cores.
+_SWITCH_INTERVALS = 3
 _SPARE_WORKERS = 100
 
 
@@ -209,7 +213,7 @@ class ActorHub:
             self.rouse()
 
     def _serve(self) -> None:
-        self._until = time.monotonic() + _SECONDS
+        self._until = time.monotonic() + _SWITCH_INTERVALS * sys.getswitchinterval()
         while True:
             if self._stopping:
                 self._base.switch()
