@@ -425,7 +425,70 @@ def _catalogue() -> list[Event]:
             metadata={"alert_ids": list, "status": str, "reason": _TEXT_OR_NONE},
         ),
         Event("coordinator.insight_produced", "Alerts were correlated.", metadata={"insight": insight, **_TRUST}),
-        Event("coordinator.insight_failed", "An insight was refused.", metadata={"reason": str}),
+        Event("coordinator.insight_failed", "An insight was refused.", metadata={"reason": str, **_TRUST}),
+        Event(
+            "coordinator.invoke_operators", "Operators are to look into their domains.", metadata={"operators": list}
+        ),
+        Event(
+            "coordinator.operator_not_started",
+            "One of them does not exist, or could not be asked.",
+            metadata={"operator": str, "reason": str},
+        ),
+        Event(
+            "coordinator.operator_notification_received",
+            "An operator of this run found something.",
+            metadata={"operator": str, "alert": finding, **_TRUST},
+        ),
+        Event(
+            "coordinator.operator_complete",
+            "An operator of this run has ended.",
+            {"alerts": int},
+            {"operator": str, "state": str},
+        ),
+        Event(
+            "coordinator.operator_crashed",
+            "An operator of this run broke off: a limit, a failed model, a crash.",
+            metadata={"operator": str, "reason": str},
+        ),
+        Event("coordinator.message_operator", "An operator is asked a question.", metadata={"operator": str}),
+        Event("coordinator.get_operator_statuses", "The operators' statuses were read.", {"count": int}),
+        Event("coordinator.wait", "The model waits for operators.", {"seconds": _NUMBER}),
+        Event(
+            "coordinator.done_rejected",
+            "The model wanted to end while operators were at work.",
+            {"running_operator_count": int},
+        ),
+        Event(
+            "coordinator.max_iterations_reached",
+            "A run used up its turns; operators at work are waited for.",
+            {"running_operator_count": int},
+            {"iteration": int},
+        ),
+        Event("coordinator.deadline_exceeded", "A run was ended by its deadline.", {"deadline": _NUMBER}),
+        Event("coordinator.cancelled", "A run was cancelled.", metadata={"reason": str}),
+        Event("coordinator.caller_down", "Whoever asked for a run has ended; so does the run."),
+        Event(
+            "coordinator.schedule",
+            "A run ended and the next one was scheduled.",
+            {"seconds": _NUMBER},
+            {"reason": str, **_TRUST},
+        ),
+        Event(
+            "coordinator.schedule_rejected",
+            "Operators were at work, or too many runs in a row had scheduled the next one.",
+            {"running_operator_count": int},
+        ),
+        Event("coordinator.scheduled_reinvoke", "A scheduled run is due.", metadata={"reason": str, **_TRUST}),
+        Event("coordinator.pipeline_classify_start", "Operators are to be chosen for a question."),
+        Event(
+            "coordinator.pipeline_classify_complete", "They were chosen.", metadata={"intent": str, "operators": list}
+        ),
+        Event(
+            "coordinator.pipeline_synthesize_start",
+            "The answer is to be written from what they found.",
+            {"alerts": int, "operators": int},
+        ),
+        Event("coordinator.pipeline_synthesize_complete", "It was."),
         Event("coordinator.think", "The model noted a thought.", metadata={"thought": str}),
         Event("coordinator.done", "A run finished by itself.", {"unread_count": int}, {"has_unread": bool}),
         Event(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from beamlens.llm.client import Completion, Request, ToolCall, ToolOutput
-from beamlens.llm.offline import correlating, watching
+from beamlens.llm.offline import answering, correlating, watching
 
 if TYPE_CHECKING:
     from beamlens_actors import AbortSignal
@@ -18,6 +18,8 @@ _numbers = itertools.count(1)
 _RULES: Mapping[str, Callable[[Mapping[str, Any], Sequence[str]], Sequence[Step]]] = {
     "watcher": watching.decide,
     "coordinator": correlating.decide,
+    "classify": answering.classify,
+    "synthesize": answering.synthesize,
 }
 
 
