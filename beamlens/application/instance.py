@@ -311,6 +311,14 @@ class Beamlens:
         """Status of each operator."""
         return list(ask_all(self._parts.agents, "operator", self._plan.operators))
 
+    def list_operator_names(self) -> list[str]:
+        """Names of the operators."""
+        return list(self._plan.operators)
+
+    def emit(self, name: str, sender: str, **metadata: Any) -> None:
+        """Emit one of the catalogue's events in this instance's name. For parts of Beamlens."""
+        self._parts.bus.emit(name, sender, **metadata)
+
     def insights(self) -> list[Insight]:
         """The last insights, oldest first."""
         return self._parts.insights.all()

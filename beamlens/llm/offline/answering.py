@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from beamlens.llm.offline.correlating import causes
 from beamlens.llm.offline.relevance import choose
 
-if TYPE_CHECKING:
-    from beamlens.findings.results import OperatorResult
-
 Step = tuple[str, Mapping[str, Any]]
 
 _MOST_TEXT = 3500
+
+
+class Found(Protocol):
+    """What an operator ended with, as far as it is read here."""
+
+    name: str
+    stopped_by: str
+
+    @property
+    def failed(self) -> bool:
+        """Whether it broke off."""
+        ...
 
 
 def classify(facts: Mapping[str, Any], succeeded: Sequence[str]) -> list[Step]:  # noqa: ARG001 - a rule's signature
@@ -34,7 +43,7 @@ def synthesize(facts: Mapping[str, Any], succeeded: Sequence[str]) -> list[Step]
     for text, place, alerts in causes(facts["alerts"]):
         seen = " ".join(alert["observation"] for alert in alerts)
         told.append(f"{text}{place}." if text else f"Seen, without a known cause: {seen}")
-    results: Sequence[OperatorResult] = facts["results"]
+    results: Sequence[Found] = facts["results"]
     troubled = {alert["watcher"] for alert in facts["alerts"]}
     quiet = [result.name for result in results if not result.failed and result.name not in troubled]
     broken = [f"{result.name} ({result.stopped_by})" for result in results if result.failed]
