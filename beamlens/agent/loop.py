@@ -137,6 +137,13 @@ class AgentLoop:
         """Who answers now; ``"offline"`` for the offline analyst."""
         return self._model.name
 
+    def messages(self) -> tuple[Message, ...]:
+        """The conversation up to the last turn that is whole; any thread."""
+        messages = self._talk.messages
+        while messages and messages[-1].role == "assistant":
+            messages = messages[:-1]
+        return messages
+
     def run(
         self,
         opening: str | Sequence[Text | Message],

@@ -1,6 +1,6 @@
 """The application: starts an instance, and answers for it."""
 
-from beamlens.application.coordinating import Coordinator
+from beamlens.application.coordinator import Coordinator
 from beamlens.application.instance import Beamlens
 from beamlens.application.instance_status import InstanceStatus
 from beamlens.application.instances import running

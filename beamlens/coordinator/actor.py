@@ -217,7 +217,7 @@ class CoordinatorActor(Actor):
             alerts=len(self._board.unresolved()),
             stopped_by=self._stopped_by,
             model=self._model(),
-            queued=len(self._queue),
+            queued=sum(job.handle is None or job.handle.state == "queued" for job in self._queue),
         )
 
     # -- why it runs -----------------------------------------------------------------------------------------
@@ -243,6 +243,8 @@ class CoordinatorActor(Actor):
         if self._schedule is not None:
             self._schedule.cancel()
             self._schedule = None
+        if len(self._queue) >= _MOST_QUEUED:  # those that were cancelled keep no place
+            self._queue = deque(one for one in self._queue if one.handle is None or one.handle.state == "queued")
         if len(self._queue) >= _MOST_QUEUED:
             _refuse(job, BeamlensError(f"{_MOST_QUEUED} runs of the Coordinator wait already; try again later"))
             return
@@ -269,8 +271,6 @@ class CoordinatorActor(Actor):
             job = self._queue.popleft()
             if job.handle is None or job.handle.begin():
                 self._begin(job)
-            else:
-                job.release()
 
     def _take_up_alerts(self, client: LLMClient | None = None) -> None:
         requested, self._requested = self._requested, None
@@ -339,7 +339,6 @@ class CoordinatorActor(Actor):
         self._stopped_by = "lost" if result is None else result.stopped_by
         if job.handle is not None:
             job.handle.fail(Cancelled("the run was lost: its task ended"))  # if it has not ended already
-        job.release()
         if scheduled is not None:
             self._plan_schedule(job, *scheduled)
         self._next()
@@ -382,4 +381,3 @@ def _value(task: Any) -> Any:
 def _refuse(job: Job, error: BaseException) -> None:
     if job.handle is not None:
         job.handle.fail(error)
-    job.release()

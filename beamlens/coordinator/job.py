@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,6 @@ class Job:
         asked_by: Who wants it: ``inbox``, ``caller``, ``schedule``, or the name of a domain that saw something.
         chain: How many runs before it scheduled the next one.
         handle: Whoever waits for it; ``None``: nobody does.
-        release: Is called once it has ended: what was made for it is given back.
     """
 
     context: Mapping[str, Any] = field(default_factory=dict)
@@ -46,7 +45,6 @@ class Job:
     asked_by: str = "inbox"
     chain: int = 0
     handle: RunHandle[CoordinatorResult] | None = None
-    release: Callable[[], object] = lambda: None
 
     @property
     def asked(self) -> bool:

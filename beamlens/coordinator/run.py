@@ -210,6 +210,8 @@ class CoordinatorRun:
     def _operator_found(self, name: str, alert: Alert) -> None:
         self.board.add(alert)
         self.emit("operator_notification_received", operator=name, alert=alert, trust="untrusted")
+        if self.job.handle is not None:
+            self.job.handle.notify(alert)
 
     def _operator_ended(self, result: OperatorResult) -> None:
         for alert in result.alerts:

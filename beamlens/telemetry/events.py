@@ -110,7 +110,9 @@ def _agent_events(kind: str) -> list[Event]:
             {"stopped_by": str},
         ),
         Event(f"{kind}.unexpected_message", "A message that it does not know.", metadata={"message": str}),
-        Event(f"{kind}.alert_failed", "A finding was refused.", metadata={"reason": str}),
+        Event(f"{kind}.stopped", "The actor ended.", metadata={"reason": str}),
+        Event(f"{kind}.evidence_failed", "A closer look failed.", metadata={"sensor": str, "reason": str, **_TRUST}),
+        Event(f"{kind}.sensor_failed", "Reading the sensors failed.", metadata={"reason": str, **_TRUST}),
     ]
 
 
@@ -391,7 +393,7 @@ def _catalogue() -> list[Event]:
         *_agent_core_events(),
         *_anomaly_events(),
         *_agent_events("watcher"),
-        Event("watcher.stopped", "The actor ended.", metadata={"reason": str}),
+        Event("watcher.alert_failed", "A finding was refused.", metadata={"reason": str}),
         Event("watcher.alert_fired", "A watcher found something.", metadata={"alert": finding, **_TRUST}),
         Event(
             "watcher.alert_merged",
@@ -409,12 +411,29 @@ def _catalogue() -> list[Event]:
             {"sensor": str, "severity": str, "reason": str, **_TRUST},
         ),
         Event("watcher.sensor_cleared", "A detector is quiet again.", metadata={"sensor": str}),
-        Event("watcher.sensor_failed", "Reading the sensors failed.", metadata={"reason": str, **_TRUST}),
-        Event("watcher.evidence_failed", "A closer look failed.", metadata={"sensor": str, "reason": str, **_TRUST}),
         *_agent_events("operator"),
         Event("operator.status_change", "Idle or running.", metadata={"from_status": str, "to_status": str}),
         Event("operator.notification_sent", "A run found something.", metadata={"notification": finding, **_TRUST}),
-        Event("operator.done", "A run finished by itself.", metadata={"count": int}),
+        Event("operator.notification_failed", "A finding was refused.", metadata={"reason": str}),
+        Event(
+            "operator.wait",
+            "A run waits before it looks again; an active sensor ends it early.",
+            {"seconds": _NUMBER},
+        ),
+        Event(
+            "operator.done",
+            "A run finished by itself; the summary is the model's.",
+            {"count": int},
+            {"summary": str, **_TRUST},
+        ),
+        Event("operator.notify_failed", "What notify= gave raised.", metadata={"reason": str, **_TRUST}),
+        Event("operator.max_iterations_reached", "A run ended without done.", {"iterations": int}),
+        Event(
+            "operator.run_ended",
+            "Whoever asked was answered; error is empty for a result.",
+            {"count": int, "iterations": int, "duration": _NUMBER},
+            {"run_id": str, "stopped_by": str, "state": str, "error": str, **_TRUST},
+        ),
         Event("coordinator.started", "The actor runs.", {"queued": int}),
         Event("coordinator.alert_received", "An alert is to be correlated.", metadata={"alert": finding, **_TRUST}),
         Event("coordinator.iteration_start", "A turn of the loop begins.", metadata={"iteration": int}),

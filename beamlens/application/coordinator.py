@@ -10,11 +10,11 @@ from beamlens.coordinator.actor import Ask, CancelRun
 from beamlens.coordinator.job import DEADLINE, MAX_ITERATIONS, Job
 from beamlens.coordinator.strategies import resolve
 from beamlens.domains import built_in_names
-from beamlens.errors import ConfigError, CoordinatorNotStarted, UnknownDomain
+from beamlens.errors import Cancelled, ConfigError, CoordinatorNotStarted, UnknownDomain
 from beamlens.findings import AgentStatus, Alert, CoordinatorResult, RunHandle, status
 from beamlens.llm.registry import ClientRegistry
 from beamlens_actors import ActorError, ActorRef
-from beamlens_actors.context import current_cell
+from beamlens_actors.context import current_actor
 
 if TYPE_CHECKING:
     from beamlens.application.instance import Beamlens
@@ -131,20 +131,21 @@ class Coordinator:
             raise ConfigError("give client or client_registry, not both", field="client")
         registry = None if client_registry is None else ClientRegistry.build(client_registry)
         handle: Handle = RunHandle("coordinator", on_notification=on_notification, on_complete=on_complete)
+        if registry is not None:
+            handle.add_done_callback(registry.close)
         try:
             job = Job(
                 context=_context(context),
                 alerts=_alerts(notifications),
-                domains=_domains(domains, lens.list_operator_names()),
+                domains=_domains(domains, lens.operators.names),
                 max_iterations=_whole("max_iterations", max_iterations),
                 deadline=DEADLINE if deadline is None else _seconds("deadline", deadline),
                 strategy=None if strategy is None else resolve(strategy),
                 client=client if registry is None else registry.primary,
                 asked_by="caller",
                 handle=handle,
-                release=(lambda: None) if registry is None else registry.close,
             )
-            _tell(lens, Ask(job))
+            _tell(lens, job, handle)
         except BaseException:
             if registry is not None:
                 registry.close()
@@ -155,18 +156,13 @@ class Coordinator:
     @staticmethod
     async def arun(context: Mapping[str, Any] | str | None = None, **options: Any) -> CoordinatorResult:
         """`run` for asyncio, with the arguments of `run_async` and ``timeout``; a cancelled task cancels the run."""
-        import asyncio
-
         timeout = options.pop("timeout", DEADLINE)
         handle = Coordinator.run_async(context, **options)
         try:
-            async with asyncio.timeout(timeout):
-                return await handle.wait()
+            return await handle.wait(timeout)
         except TimeoutError:
-            if handle.state == "done":
-                raise
             handle.withdraw()
-            raise TimeoutError(f"the run of the Coordinator has not ended within {timeout:g} s") from None
+            raise
 
     @staticmethod
     def cancel(*, instance: Beamlens | str | None = None) -> bool:
@@ -200,24 +196,31 @@ def _ref(lens: Beamlens) -> ActorRef[Any]:
     return ref
 
 
-def _tell(lens: Beamlens, message: object) -> None:
+def _tell(lens: Beamlens, job: Job, handle: Handle) -> None:
+    """Tell it; should it end before it has read that, nobody waits for ever."""
+    ref = _ref(lens)
+
+    def ended(_ref: object, reason: object) -> None:
+        handle.fail(Cancelled(f"the Coordinator ended: {reason!r}"))
+
+    handle.add_done_callback(ref.add_exit_callback(ended))
     try:
-        _ref(lens).tell(message)
+        ref.tell(Ask(job))
     except ActorError as error:
         raise CoordinatorNotStarted(f"the Coordinator of {lens.name!r} is being restarted: {error}") from error
 
 
 def _end_with_caller(handle: Handle, lens: Beamlens) -> None:
     """An actor that asks and ends takes its run along."""
-    cell = current_cell()
-    if cell is None:
+    asker = current_actor()
+    if asker is None:
         return
 
     def ended(_ref: object, _reason: object) -> None:
         if handle.cancel():
             lens.emit("coordinator.caller_down", "coordinator")
 
-    cell.ref.add_exit_callback(ended)
+    handle.add_done_callback(asker.add_exit_callback(ended))
 
 
 def _context(context: Any) -> Mapping[str, Any]:
