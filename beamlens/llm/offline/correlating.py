@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from beamlens.evidence import Evidence
+from beamlens.evidence import Evidence, Place
 from beamlens.llm.offline.relevance import choose
 from beamlens.llm.offline.verdicts import Candidate, candidates, excluded, explains
 
@@ -55,9 +55,16 @@ def causes(alerts: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, list[Map
     found = []
     for group in _group(alerts):
         cause = group.cause
-        where = "" if cause is None or cause.place is None else f" ({cause.place.file}:{cause.place.line})"
-        found.append(("" if cause is None else cause.text.rstrip("."), where, group.alerts))
+        text = "" if cause is None else cause.text.rstrip(".")
+        found.append((text, "" if cause is None else _where(text, cause.place), group.alerts))
     return found
+
+
+def _where(text: str, place: Place | None) -> str:
+    """`` (file:line)``, unless the text says it."""
+    if place is None or f"{place.file.rpartition('/')[2]}:{place.line}" in text:
+        return ""
+    return f" ({place.file}:{place.line})"
 
 
 def _group(alerts: Sequence[Mapping[str, Any]]) -> list[_Group]:
