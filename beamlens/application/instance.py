@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("beamlens")
 
+_BURIAL = 5.0
+
 
 class Beamlens:
     """A running instance. Made by `start`, ended by `stop` or by leaving its ``with`` block."""
@@ -44,6 +46,7 @@ class Beamlens:
         self._plan = plan
         self._stopped = threading.Event()
         self._stopped.set()
+        self._buried = threading.Event()
         self._began = clock.monotonic()
         self._ended = self._began
         self._root: SupervisorRef | None = None
@@ -224,6 +227,14 @@ class Beamlens:
         self._plan.clients.close()
         self._parts.bus.close(0.3)
         instances.remove(self.name, self)
+        self._buried.set()
+
+    def bury(self) -> None:
+        """If its root has died, finish what follows from that, or wait until another thread has."""
+        if self._root is None or self._root.is_alive():
+            return
+        self._finish()
+        self._buried.wait(_BURIAL)
 
     def forget(self) -> None:
         """In a forked child: the threads are not here. Take the hooks out and count as stopped."""

@@ -26,6 +26,7 @@ def add(name: str, instance: Beamlens) -> None:
         AlreadyStarted: It is taken; carries the holder.
     """
     global _hooked
+    _bury(name)
     with _lock:
         if name in _instances:
             raise AlreadyStarted(name, _instances[name])
@@ -34,6 +35,14 @@ def add(name: str, instance: Beamlens) -> None:
             _hooked = True
             os.register_at_fork(after_in_child=_after_fork)
             atexit.register(_at_exit)
+
+
+def _bury(name: str) -> None:
+    """A supervisor restarts an instance as soon as its root is dead: what is left of it is put away first."""
+    with _lock:
+        holder = _instances.get(name)
+    if holder is not None:
+        holder.bury()
 
 
 def remove(name: str, instance: Beamlens) -> None:

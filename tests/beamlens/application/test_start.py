@@ -24,7 +24,7 @@ from beamlens import (
 from beamlens.coordinator import Verdict
 from beamlens.domains import RuntimeDomain, built_in_names, required_argument
 from beamlens.testing import ScriptedClient, check_domain, tool
-from beamlens_supervision import Supervisor
+from beamlens_supervision import ChildRestarted, Supervisor
 from tests.beamlens.coordinator.test_inbox import alert
 from tests.support.agents import Queue
 
@@ -277,6 +277,22 @@ def test_it_joins_a_supervision_tree_of_the_hosts():
     supervisor.stop()
     with pytest.raises(NotStarted):
         registry.lookup("runtime")
+
+
+def test_a_supervisor_of_the_hosts_restarts_it_when_its_root_has_died():
+    restarted = threading.Event()
+
+    def on_event(event):
+        if isinstance(event, ChildRestarted):
+            restarted.set()
+
+    supervisor = Supervisor.start(
+        [Beamlens.child_spec(watchers=["runtime"], operators=[])], max_restarts=1, on_event=on_event
+    )
+    supervisor.child("beamlens").kill()
+    assert restarted.wait(20.0)
+    assert registry.lookup("runtime").ask(status).kind == "watcher"
+    supervisor.stop()
 
 
 def test_the_runtime_domain_keeps_its_contract():
