@@ -2,7 +2,7 @@
 
     python examples/celery_worker.py
 
-You will see the tasks fail, and then an alert that names the line which raises: ``celery_worker.py:41 in send_mail``.
+You will see the tasks fail, and then an alert that names the line which raises: ``celery_worker.py:38 in send_mail``.
 With a broker of yours: ``BROKER_URL=redis:// celery -A examples.celery_worker worker``.
 """
 

@@ -3,7 +3,7 @@
     python examples/custom_domain.py
 
 You will see an alert of the watcher ``orders``, and an insight that names the line which the domain found:
-``custom_domain.py:56 in deliver``.
+``custom_domain.py:57 in deliver``.
 """
 
 from __future__ import annotations

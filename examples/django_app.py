@@ -1,10 +1,10 @@
-"""A Django application whose view logs errors, watched. No key needed; end it with Ctrl-C.
+"""A Django application whose view fails, watched. No key needed; end it with Ctrl-C.
 
     python examples/django_app.py           # serves on port 8000; another port: django_app.py 8001
     while sleep 0.1; do curl -s localhost:8000/orders/7/; done
 
-You will see, after some seconds of requests, an alert that names the route and the line that logs:
-``django_app.py:49 in order``. In a project of yours the settings are in a module of their own; what counts is the first
+You will see, after some seconds of requests, an alert that names the exception, the route, and the line that raises it:
+``django_app.py:42 in ask_the_warehouse``. In a project of yours the settings are in a module of their own; what counts is the first
 entry of MIDDLEWARE, and where Beamlens is started: once a process, such as in ``wsgi.py`` or an ``AppConfig.ready``.
 """
 
@@ -31,7 +31,6 @@ settings.configure(
     LOGGING_CONFIG=None,
 )
 django.setup()
-log = logging.getLogger("shop.orders")
 
 
 class Quiet(WSGIRequestHandler):
@@ -39,10 +38,12 @@ class Quiet(WSGIRequestHandler):
         pass
 
 
+def ask_the_warehouse(number: int) -> str:
+    raise LookupError(f"the warehouse does not know order {number}")
+
+
 def order(_request: HttpRequest, number: int) -> HttpResponse:
-    # What the view does about an order that the warehouse does not know.
-    log.error("the warehouse does not know order %d", number)
-    return HttpResponse("not delivered yet\n")
+    return HttpResponse(ask_the_warehouse(number))
 
 
 urlpatterns = [path("orders/<int:number>/", order)]
@@ -52,7 +53,7 @@ application = get_wsgi_application()
 def main() -> None:
     logging.basicConfig(format="%(name)s: %(message)s")
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 8000
-    with Beamlens.start(watchers=["requests", "logger"]):
+    with Beamlens.start(watchers=["requests", "exception"]):
         server = make_server("127.0.0.1", port, application, handler_class=Quiet)
         print(f"serving on http://127.0.0.1:{server.server_port}", flush=True)
         try:

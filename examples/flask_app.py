@@ -4,7 +4,7 @@
     while sleep 0.1; do curl -s localhost:8000/pay/7; done
 
 You will see, after some seconds of requests, an alert that names the exception, the route, and the line that raises it:
-``flask_app.py:28 in charge``.
+``flask_app.py:27 in charge``.
 """
 
 from __future__ import annotations

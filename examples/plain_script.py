@@ -2,7 +2,7 @@
 
     python examples/plain_script.py
 
-You will see an alert, then an insight, which name the line that fills the cache: ``plain_script.py:28 in render``.
+You will see an alert, then an insight, which name the line that fills the cache: ``plain_script.py:26 in render``.
 At the end the report: what was looked at, and what is closest to a limit.
 """
 
