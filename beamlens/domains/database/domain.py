@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from beamlens.detect import Sensor, SensorState, Shift, Threshold
 from beamlens.domains.database import causes, postgres
 from beamlens.domains.database.engines import sync_engine
+from beamlens.domains.database.figures import milliseconds as _ms
+from beamlens.domains.database.figures import percentile
 from beamlens.domains.database.heard_callbacks import HeardCallbacks
-from beamlens.domains.database.ledger import milliseconds as _ms
-from beamlens.domains.database.ledger import percentile
 from beamlens.domains.database.pool_view import LATELY_S, PoolView
 from beamlens.domains.database.pulse import POLL_S, Pulse
 from beamlens.domains.database.recorder import QueryRecorder

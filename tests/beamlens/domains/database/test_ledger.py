@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beamlens.domains.database.fingerprint import Fingerprints
-from beamlens.domains.database.ledger import Ledger, percentile
+from beamlens.domains.database.figures import percentile
+from beamlens.domains.database.ledger import Ledger
 from beamlens.probes.call_site import Site
 from beamlens_actors.testing import FakeClock
 
@@ -29,7 +30,7 @@ def ledger():
 
 def put(ledger, *texts, seconds=0.001, site=SITE, group=1, error="", rows=1):
     now = perf_counter()
-    ledger.fold(deque((now, seconds, text, site, group, rows, 0.0, error, False, None) for text in texts))
+    ledger.fold(deque((now, (text, site, now - seconds), group, rows, 0.0, error, False, None) for text in texts))
 
 
 def test_a_window_of_one_minute_forgets_after_one_minute(clock, ledger):
