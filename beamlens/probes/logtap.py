@@ -243,7 +243,7 @@ def _make_tap(original: CallHandlers) -> CallHandlers:  # noqa: C901
                                     sink(fields)
                                 except Exception:  # noqa: BLE001 - one sink's trouble is not the next one's
                                     next(failed)
-                        if exception is not None:
+                        if exception is not None and error is not None:
                             thread = record.threadName
                             thread = thread if type(thread) is str else ""
                             for told in _error_sinks:

@@ -16,6 +16,8 @@ from beamlens_actors import clock
 SLOW_S = 0.100
 _COUNTED_ON = ("UniqueViolation", "IntegrityError")
 _MOST_RECENT = 5000
+_FEWEST_LATE = 10
+_MATTERS = 0.2
 _MOST_SLOW = 200
 _MOST_ERRORS = 200
 
@@ -66,6 +68,7 @@ class Ledger:
             totals.known += 1
             if slower:
                 totals.slower += 1
+                totals.late[fingerprint] += 1
         if rows > 0:
             totals.rows += rows
         # What Statement() does, in half the time.
@@ -100,6 +103,29 @@ class Ledger:
         oldest = clock.time() - seconds
         with self._lock:
             return [one for one in self._recent if one.at > oldest]
+
+    def late_pct(self, seconds: int) -> float:
+        """In how many percent of its runs the statement that is late most often was late, if that matters.
+
+        It matters from ten late runs and from a fifth of the time that all statements took: one slow statement among
+        many quick ones, which a share of all statements does not show.
+
+        Args:
+            seconds: Length of the window, which leaves out the second that has only begun.
+        """
+        late = self.totals(seconds, whole=True).late.most_common(1)
+        if not late or late[0][1] < _FEWEST_LATE:
+            return 0.0
+        fingerprint = late[0][0]
+        recent = self.recent(seconds + 1)
+        with self._lock:
+            found = self._prints.get(fingerprint)
+        if found is None:
+            return 0.0
+        runs = [one.seconds for one in recent if one.fingerprint == fingerprint]
+        slow = [took for took in runs if found.is_late(took)]
+        matters = sum(slow) >= _MATTERS * sum(one.seconds for one in recent)
+        return 100 * len(slow) / len(runs) if slow and matters else 0.0
 
     def slow(self) -> list[Statement]:
         """Those of at least 100 ms, newest first; at most 200."""

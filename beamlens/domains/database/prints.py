@@ -35,6 +35,13 @@ class Print:
         """Whether its usual time is known."""
         return self.count > _LEARNED
 
+    def is_late(self, seconds: float) -> bool:
+        """Whether that is far longer than usual.
+
+        Against its own past: neither another mix of statements nor a nightly job makes all of them slower.
+        """
+        return seconds > self.usual + _MUCH_SLOWER_S and seconds > 3 * self.usual
+
     def add(self, seconds: float, at: float, rows: int, site: Site | None) -> bool | None:
         """Take one; answers whether it was far slower than usual, ``None`` while that is being learned.
 
@@ -59,8 +66,7 @@ class Print:
         if self.count <= _LEARNED:
             self.usual = usual + (seconds - usual) / self.count
             return None
-        # Against its own past: neither another mix of statements nor a nightly job makes all of them slower.
-        slower = seconds > usual + _MUCH_SLOWER_S and seconds > 3 * usual
+        slower = self.is_late(seconds)
         self.usual = usual + (seconds - usual) * (_FOLLOWS_SLOWER if slower else _FOLLOWS)
         return slower
 
@@ -101,3 +107,7 @@ class Prints:
     def all(self) -> list[Print]:
         """All that are held."""
         return list(self._found.values())
+
+    def get(self, fingerprint: str) -> Print | None:
+        """That of a fingerprint, if it is held."""
+        return self._found.get(fingerprint)

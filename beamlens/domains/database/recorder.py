@@ -182,7 +182,10 @@ def _watch_forks(recorder: QueryRecorder) -> None:
 
 def _after_fork() -> None:
     for recorder in list(_installed):
-        recorder.lost_in_fork()
+        try:
+            recorder.lost_in_fork()
+        except Exception:  # noqa: BLE001 - the child goes on, and so do the others
+            next(recorder.failures)
 
 
 def _commits_by_itself(conn: Any) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from dataclasses import dataclass
+from collections import Counter, OrderedDict
+from dataclasses import dataclass, field
 
 from beamlens_actors import clock
 
@@ -18,6 +18,7 @@ class Totals:
     Attributes:
         known: Statements whose usual time is known.
         slower: Those of them that took far longer.
+        late: The same by fingerprint.
         faults: Errors but those that programs count on, as when a row is there already.
     """
 
@@ -31,6 +32,7 @@ class Totals:
     known: int = 0
     slower: int = 0
     faults: int = 0
+    late: Counter[str] = field(default_factory=Counter)
 
     def add(self, other: Totals) -> None:
         """Add those of another one."""
@@ -44,6 +46,8 @@ class Totals:
         self.known += other.known
         self.slower += other.slower
         self.faults += other.faults
+        if other.late:
+            self.late.update(other.late)
 
 
 class Seconds:

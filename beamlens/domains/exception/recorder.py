@@ -171,6 +171,6 @@ class ExceptionRecorder:
     def recorded(self) -> list[Recorded]:
         """The ring, newest first."""
         return [
-            Recorded(str(number), at, kind, logging.getLevelName(level), *rest)
-            for number, at, kind, level, *rest in reversed(self._ring.copy())
+            Recorded(str(one[0]), one[1], one[2], logging.getLevelName(one[3]), *one[4:])
+            for one in reversed(self._ring.copy())
         ]

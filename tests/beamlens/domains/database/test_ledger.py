@@ -146,3 +146,26 @@ def test_a_run_that_begins_anew_is_not_the_oldest():
     assert repeats.add(key, 10.0, 0.001, "") == 0  # begins anew
     repeats.add((-1, "SELECT ?", SITE), 10.0, 0.001, "")  # pushes the oldest out
     assert [repeats.add(key, 10.0, 0.001, "") for _ in range(9)] == [0] * 8 + [10]
+
+
+def test_one_slow_statement_among_many_quick_ones_is_seen_by_the_share_of_its_own_runs(clock, ledger):
+    put(ledger, *["SELECT a FROM t"] * 60, seconds=0.01)
+    put(ledger, *["SELECT 1"] * 900, seconds=0.0005)
+    assert ledger.late_pct(10) == 0.0
+    put(ledger, *["SELECT a FROM t"] * 60, seconds=0.2)
+    clock.advance(1)
+    totals = ledger.totals(10, whole=True)
+    assert totals.slower / totals.known < 0.1
+    assert ledger.late_pct(10) == pytest.approx(50.0)
+    clock.advance(20)
+    assert ledger.late_pct(10) == 0.0
+
+
+@pytest.mark.parametrize(("runs", "others"), [(9, 0.0005), (12, 0.1)])
+def test_few_late_runs_and_those_that_cost_little_of_the_time_do_not_matter(clock, ledger, runs, others):
+    put(ledger, *["SELECT a FROM t"] * 60, seconds=0.001)
+    clock.advance(30)
+    put(ledger, *["SELECT b FROM t"] * 900, seconds=others)
+    put(ledger, *["SELECT a FROM t"] * runs, seconds=0.1)
+    clock.advance(1)
+    assert ledger.late_pct(10) == 0.0
