@@ -121,8 +121,10 @@ class DatabaseDomain(HeardCallbacks, ServerCallbacks):
         return [ChildSpec(self._store, start, (self.recorder, self._pulse), shutdown=1.0)]
 
     def close(self) -> None:
-        """Stop recording, should the QueryStore not have done so."""
+        """Stop recording, should the QueryStore not have done so; break off what the server is being asked."""
         self.recorder.uninstall()
+        if self._server is not None:
+            self._server.close()
 
     # -- numbers ---------------------------------------------------------------------------------------------
 

@@ -170,7 +170,7 @@ class HeardCallbacks(Domain):
             "idle_s": round(lease.idle(now), 3),
             "transaction_s": None if lease.opened is None else round(now - lease.opened, 3),
             "last_statement_at": _at(running[1] if running is not None else lease.last_site),
-            "running": None if running is None else self.recorder.ledger.prints.of(running[0]),
+            "running": None if running is None else self.recorder.fingerprint(running[0]),
             "server_pid": lease.server_pid,
         }
 

@@ -25,14 +25,13 @@ _MOST_ERRORS = 200
 class Ledger:
     """Adds up statements. Only Beamlens's own threads call it, so it may lock."""
 
-    def __init__(self, prints: Fingerprints) -> None:
-        self.prints = prints
+    def __init__(self, fingerprints: Fingerprints) -> None:
         self._lock = threading.Lock()
         self._seconds = Seconds()
         self._recent: deque[Statement] = deque(maxlen=_MOST_RECENT)
         self._slow: deque[Statement] = deque(maxlen=_MOST_SLOW)
         self._errors: deque[Statement] = deque(maxlen=_MOST_ERRORS)
-        self._prints = Prints(prints)
+        self.prints = Prints(fingerprints)
         self._repeats = Repeats()
         self.folded = 0
 
@@ -57,7 +56,7 @@ class Ledger:
         seconds = now - began
         route = "" if request is None else request.route
         self.folded += 1
-        found = self._prints.of(text)
+        found = self.prints.of(text)
         fingerprint = found.fingerprint
         slower = found.add(seconds, at, rows, site)
         totals.count += 1
@@ -119,7 +118,7 @@ class Ledger:
         fingerprint = late[0][0]
         recent = self.recent(seconds + 1)
         with self._lock:
-            found = self._prints.get(fingerprint)
+            found = self.prints.get(fingerprint)
         if found is None:
             return 0.0
         runs = [one.seconds for one in recent if one.fingerprint == fingerprint]
@@ -141,12 +140,12 @@ class Ledger:
     def fingerprints(self) -> list[Print]:
         """What was sent, by fingerprint; at most 500."""
         with self._lock:
-            return self._prints.all()
+            return self.prints.all()
 
     def usual(self) -> dict[str, float]:
         """Seconds that each fingerprint usually takes, where that is known."""
         with self._lock:
-            return {one.fingerprint: one.usual for one in self._prints.all() if one.learned}
+            return {one.fingerprint: one.usual for one in self.prints.all() if one.learned}
 
     def repeats(self, seconds: float | None = None) -> list[Repeat]:
         """What is repeated, the most statements first; at most 200."""

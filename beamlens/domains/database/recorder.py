@@ -37,7 +37,8 @@ class QueryRecorder:
     def __init__(self, engine: Engine) -> None:
         self.since: float | None = None
         self.dialect = engine.dialect.name
-        self.ledger = Ledger(Fingerprints(self.dialect))
+        self._fingerprints = Fingerprints(self.dialect)
+        self.ledger = Ledger(self._fingerprints)
         self.failures = itertools.count()
         self._engine = weakref.ref(engine)
         sites = CallSites("sqlalchemy")
@@ -87,7 +88,7 @@ class QueryRecorder:
 
     def lost_in_fork(self) -> None:
         """In a forked child: nobody reads here what is heard. Takes no lock that another thread may have held."""
-        self.ledger = Ledger(self.ledger.prints)
+        self.ledger = Ledger(self._fingerprints)
         self.uninstall()
         self.pending.clear()
 
@@ -147,6 +148,10 @@ class QueryRecorder:
     def dropped(self) -> int:
         """Statements that came faster than they could be added up."""
         return max(0, self._statements.seen() - self.ledger.folded - len(self.pending))
+
+    def fingerprint(self, text: str) -> str:
+        """That of a statement's text."""
+        return self._fingerprints.of(text)
 
     def holders(self) -> list[Lease]:
         """Connections that are taken, the longest first."""

@@ -9,8 +9,9 @@ from sys import _getframe
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from beamlens.domains.database.fingerprint import MOST_TEXT, Fingerprints
+from beamlens.domains.database.fingerprint import MOST_TEXT
 from beamlens.domains.database.leases import Lease, Leases, Running
+from beamlens.domains.database.prints import Prints
 from beamlens.domains.database.statement import Finished, error_kind
 from beamlens.probes.call_site import CallSites
 from beamlens.probes.request_context import VARIABLE as _REQUEST
@@ -37,7 +38,7 @@ class Statements:
     """
 
     def __init__(
-        self, leases: Leases, prints: Fingerprints, sites: CallSites, failures: itertools.count[int], dialect: str
+        self, leases: Leases, prints: Prints, sites: CallSites, failures: itertools.count[int], dialect: str
     ) -> None:
         self.pending: deque[Finished] = deque(maxlen=_MOST_PENDING)
         self._leases = leases
@@ -117,7 +118,7 @@ class Statements:
         """Tell a request of a statement: once, however many watch this engine."""
         text, site, began = running
         if context is None or vars(context).setdefault(_TELLS, self) is self:
-            request.add_sql(now - began, self._prints.of(text), None if site is None else site.place)
+            request.add_sql(now - began, self._prints.name(text), None if site is None else site.place)
 
     def failed(self, context: ExceptionContext) -> None:
         """Listens to ``handle_error``."""

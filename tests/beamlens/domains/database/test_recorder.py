@@ -490,7 +490,7 @@ def test_statements_without_end_are_told_apart_up_to_a_bound_and_all_counted(eng
     ledger = recorder.settle()
     assert ledger.totals().count == 1200
     assert len(ledger.fingerprints()) <= 500
-    assert len(ledger._prints._known) <= 1000
+    assert len(ledger.prints._known) <= 1000
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
@@ -540,3 +540,18 @@ def test_an_engine_with_other_options_is_left_as_it_was(engine):
     assert recorder.statements_seen() == 0
     assert not optioned._has_events
     assert "connect" not in vars(engine.pool)
+
+
+def test_a_request_does_not_wait_for_the_fingerprint_of_a_long_text(engine, recorder):
+    request = InboundRequest("http", "GET", "/orders/17")
+    outer = request_context.enter(request)
+    long = f"SELECT {', '.join(f'1 AS column_{number}' for number in range(200))}"
+    with engine.connect() as conn:
+        conn.exec_driver_sql(long)
+        assert request.repeats is None
+        recorder.settle()
+        conn.exec_driver_sql(long)
+    request_context.leave(request, outer)
+    assert request.sql_count == 2
+    ((call, (count, _)),) = request.repeats.items()
+    assert (count, call.what) == (1, recorder.ledger.recent()[0].fingerprint)
