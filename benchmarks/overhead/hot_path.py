@@ -20,7 +20,10 @@ def series(count={count}):
         once(number)
     return (time.perf_counter_ns() - began) / count / 1000, (time.process_time_ns() - cpu) / count / 1000
 
-series()
+# What starts must have started: its first look, its imports.
+ready = time.perf_counter() + 1.2
+while time.perf_counter() < ready:
+    series({count} // 10)
 times, cpus = zip(*(series() for _ in range(5)))
 print(json.dumps({{"us": statistics.median(times), "cpu_us": statistics.median(cpus)}}), flush=True)
 {end}
