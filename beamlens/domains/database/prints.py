@@ -67,7 +67,7 @@ class Print:
         if self.count <= _LEARNED:
             self.usual = usual + (seconds - usual) / self.count
             return None
-        slower = self.is_late(seconds)
+        slower = seconds > _MUCH_SLOWER_S and self.is_late(seconds)
         self.usual = usual + (seconds - usual) * (_FOLLOWS_SLOWER if slower else _FOLLOWS)
         return slower
 

@@ -108,7 +108,11 @@ class Statements:
             try:
                 lease = conn.__dict__.get(key)
                 if lease is not None:
-                    finish(lease, now, context, cursor.rowcount)
+                    try:
+                        rows = cursor.rowcount
+                    except Exception:  # noqa: BLE001 - a driver's own code; the statement ended all the same
+                        rows = -1
+                    finish(lease, now, context, rows)
             except Exception:  # noqa: BLE001
                 next(failures)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sqlite3
 import threading
 import weakref
 from types import CodeType, FunctionType, MethodType, ModuleType
@@ -555,3 +556,27 @@ def test_a_request_does_not_wait_for_the_fingerprint_of_a_long_text(engine, reco
     assert request.sql_count == 2
     ((call, (count, _)),) = request.repeats.items()
     assert (count, call.what) == (1, recorder.ledger.recent()[0].fingerprint)
+
+
+class OddCursor(sqlite3.Cursor):
+    @property
+    def rowcount(self):
+        raise RuntimeError("not known")
+
+
+class OddConnection(sqlite3.Connection):
+    def cursor(self, factory=OddCursor):
+        return super().cursor(factory)
+
+
+def test_a_driver_that_cannot_tell_its_rows_ends_its_statement_all_the_same():
+    engine = create_engine("sqlite://", connect_args={"factory": OddConnection})
+    recorder = QueryRecorder(engine)
+    recorder.install()
+    with engine.connect() as conn:
+        conn.execute(text("SELECT 1")).all()
+        assert [lease.running for lease in recorder.holders()] == [None]
+    (one,) = recorder.settle().recent()
+    assert one.rows == -1
+    recorder.uninstall()
+    engine.dispose()
