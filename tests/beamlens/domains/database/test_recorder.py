@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Column, Integer, MetaData, String, Table, create_engine, event, exc, insert, text
+from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
 from beamlens.domains.database import leases, statements
@@ -580,3 +581,33 @@ def test_a_driver_that_cannot_tell_its_rows_ends_its_statement_all_the_same():
     assert one.rows == -1
     recorder.uninstall()
     engine.dispose()
+
+
+def through_core(engine):
+    with engine.connect() as conn:
+        conn.execute(text("SELECT 1"))
+
+
+def through_scalar(engine):
+    with engine.connect() as conn:
+        conn.scalar(text("SELECT 1"))
+
+
+def through_the_driver(engine):
+    with engine.connect() as conn:
+        conn.exec_driver_sql("SELECT 1")
+
+
+def through_a_session(engine):
+    with Session(engine) as session:
+        session.execute(text("SELECT 1"))
+
+
+@pytest.mark.parametrize("send", [through_core, through_scalar, through_the_driver, through_a_session])
+def test_the_line_is_the_same_by_whatever_way_a_statement_is_sent_and_from_a_bare_thread(engine, recorder, send):
+    send(engine)
+    thread = threading.Thread(target=send, args=(engine,))
+    thread.start()
+    thread.join()
+    line = send.__code__.co_firstlineno + 2
+    assert [(one.site.function, one.site.line) for one in recorder.settle().recent()] == [(send.__name__, line)] * 2
