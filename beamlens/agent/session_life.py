@@ -18,6 +18,7 @@ from beamlens.agent.session import SessionActor
 from beamlens.agent.session_state import SessionHealth, SessionState, SessionStats, count, judge
 from beamlens.agent.subagents import in_words
 from beamlens_actors import Shutdown, clock
+from beamlens_actors.backends.threads import spawn
 from beamlens_actors.waiting import Condition
 from beamlens_supervision import Ignore
 from beamlens_supervision.child_spec import is_abnormal
@@ -237,7 +238,7 @@ class SessionLife:
         journal = self._journal
         if journal is not None and journal.state().unwritten:
             # Rare, and on a thread of nobody knows whom: neither it nor a supervisor may wait for the disk.
-            threading.Thread(target=journal.flush, name="beamlens-journal", daemon=True).start()
+            spawn(journal.flush, "beamlens-journal")
 
     # -- what is asked --------------------------------------------------------------------------------------------
 
