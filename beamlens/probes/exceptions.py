@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 
 from beamlens.evidence import Place
 from beamlens.probes.frames import Frame, at_instruction, user_place
+from beamlens_actors.words import text_of
 
 _MOST_FRAMES = 64
 _MOST_MESSAGE = 500
@@ -66,10 +67,7 @@ def _name(cls: type) -> str:
 
 
 def _message(error: BaseException) -> str:
-    try:
-        return str(error)[:_MOST_MESSAGE]
-    except Exception:  # noqa: BLE001 - the user's __str__
-        return "<no text: __str__ failed>"
+    return text_of(error)[:_MOST_MESSAGE]
 
 
 def _trace(traceback: TracebackType | None) -> tuple[CodeType | int, ...]:

@@ -12,6 +12,7 @@ from beamlens.agent.supervised import Supervised
 from beamlens.telemetry import new_trace_id
 from beamlens.watcher.prompt import opening, system_prompt
 from beamlens_actors import Aborted, AbortSignal, clock
+from beamlens_actors.words import in_words
 
 if TYPE_CHECKING:
     from beamlens.detect import SensorState
@@ -127,7 +128,7 @@ class Look:
         found.evidence = gathered
 
     def _evidence_failed(self, sensor: str, error: Exception) -> None:
-        self._found.emit("evidence_failed", sensor=sensor, reason=f"{type(error).__name__}: {error}", trust="untrusted")
+        self._found.emit("evidence_failed", sensor=sensor, reason=in_words(error), trust="untrusted")
 
 
 _REMEMBERED = 900.0

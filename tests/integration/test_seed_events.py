@@ -10,7 +10,6 @@ from beamlens import Beamlens
 from beamlens.agent import Agent, AgentCore, Dispatcher, DispatchLimits, SubagentCoordinator, SubagentSpec, Tool
 from beamlens.errors import LLMError
 from beamlens.llm.dispatcher import Dispatched
-from beamlens.llm.registry import ClientRegistry
 from beamlens.telemetry import signal
 from beamlens.testing import ScriptedClient, tool
 from tests.integration.test_whole_chain import model
@@ -107,7 +106,6 @@ def test_the_events_of_agents():
     dispatched = Dispatched(client, Dispatcher("main", DispatchLimits(failure_threshold=1)))
     crash = Tool("crash", lambda _a: raise_(SystemExit), Nothing)
     with receivers(AGENTS) as (missing, all_there), AgentCore.start("tests") as core:
-        ClientRegistry({"main": dispatched}, "main").report_to(core.services.bus)
         agent = Agent.start("s", [ADD, crash], dispatched, core=core)
         agent.subscribe()
         agent.prompt("Go.")

@@ -23,8 +23,10 @@ class Notifications:
         thread = threading.Thread(
             target=self._deliver, args=(gateway, order, timeout, seconds), name=f"mail-{order}", daemon=True
         )
-        self._threads.add(thread)
         thread.start()
+        self._threads.add(thread)
+        if not thread.is_alive():  # it has ended before it was noted
+            self._threads.discard(thread)
 
     def _deliver(self, gateway: tuple[str, int], order: int, timeout: float | None, seconds: float) -> None:
         try:
