@@ -20,6 +20,7 @@ from beamlens.evidence import Evidence
 from beamlens.metrics import Metric
 from beamlens.probes import census, process
 from beamlens.probes.census import Census, TypeRow
+from beamlens.probes.gc_pauses import pauses
 from beamlens_actors import clock
 from beamlens_supervision import ChildSpec
 
@@ -132,10 +133,10 @@ class GcDomain(Domain):
         return [f"generation {one.generation}: {one.ms:.1f} ms, {one.collected} objects freed" for one in notable]
 
     def _timed(self) -> bool:
-        return self.recorder.since is not None and self.recorder.tap.installed
+        return self.recorder.since is not None and pauses.installed
 
     def _missing(self) -> str:
-        if not self.recorder.tap.installed:
+        if not pauses.installed:
             return "somebody took the callbacks out of gc.callbacks: pauses are not timed"
         return "measured between two looks"
 
