@@ -120,7 +120,7 @@ class GcDomain(Domain):
             "gc_time_pct": self.recorder.pauses.share_pct(now, _WINDOW) if timed else None,
             "long_pauses_1m": float(len(self.recorder.pauses.long(now, _MINUTE))) if timed else None,
             "uncollectable": float(len(gc.garbage)),
-            "rss_while_disabled_mb": None if gc.isenabled() else process.read().rss / 1e6,
+            "rss_while_disabled_mb": None if gc.isenabled() or (rss := process.resident()) is None else rss / 1e6,
         }
 
     def evidence(self, sensor: SensorState, /) -> Sequence[Evidence]:
@@ -257,7 +257,10 @@ class GcDomain(Domain):
         self.recorder.read()
         if self.recorder.since is None:
             return error("unavailable", _NOT_TIMED)
-        rss, now = process.read().rss / 1e6, clock.monotonic()
+        resident, now = process.resident(), clock.monotonic()
+        if resident is None:
+            return error("unavailable", "the process's memory cannot be read: no descriptor is left")
+        rss = resident / 1e6
         rows = []
         for generation in GENERATIONS:
             last = self.recorder.pauses.last.get(generation)
