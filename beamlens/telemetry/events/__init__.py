@@ -24,10 +24,14 @@ _by_name: dict[str, Event] = {}
 def catalogue() -> Mapping[str, Event]:
     """Name to entry of every event."""
     if not _by_name:
-        modules = [importlib.import_module(f"{__name__}.{area}") for area in _AREAS]
         # At once: another thread may read it.
-        _by_name.update({event.name: event for module in modules for event in module.EVENTS})
+        _by_name.update({event.name: event for event in _entries()})
     return _by_name
+
+
+def _entries() -> list[Event]:
+    modules = [importlib.import_module(f"{__name__}.{area}") for area in _AREAS]
+    return [event for module in modules for event in module.EVENTS]
 
 
 def check(name: str, measurements: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
