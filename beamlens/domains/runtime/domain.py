@@ -7,7 +7,7 @@ import platform
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -36,18 +36,6 @@ _WHY = {
     "loop_lag_ms": "no event loop has answered yet",
     "loop_blocked_pct": _UNWATCHED,
     "executor_stuck_s": _UNWATCHED,
-}
-# Imported with the domain, not when they are needed: a process that has run out of descriptors can import nothing.
-_EXPLAIN: Mapping[str, Callable[[SensorState], Sequence[Evidence]]] = {
-    "memory": memory.explain,
-    "descriptor": descriptors.explain,
-    "thread": threads.explain,
-    "gil": gil.explain,
-}
-_EXPLAIN_WATCHED: Mapping[str, Callable[[SensorState, Watch], Sequence[Evidence]]] = {
-    "blocked": crowded.explain_loop,
-    "executor": crowded.explain_executor,
-    "task": crowded.explain_task,
 }
 
 
@@ -97,10 +85,23 @@ class RuntimeDomain(AskedWork, AskedQueues, AskedSchedulers, AskedBinaries, Aske
 
     def evidence(self, sensor: SensorState, /) -> Sequence[Evidence]:
         """Look closer with the stack sampler, the heap walk and the tasks; up to 4 seconds, in slices."""
-        kind = sensor.name.partition("_")[0]
-        if kind in _EXPLAIN_WATCHED:
-            return _EXPLAIN_WATCHED[kind](sensor, self.watch)
-        return _EXPLAIN[kind](sensor) if kind in _EXPLAIN else []
+        # All is imported with the domain: a process that has run out of descriptors can import nothing.
+        match sensor.name.partition("_")[0]:
+            case "memory":
+                return memory.explain(sensor)
+            case "descriptor":
+                return descriptors.explain(sensor)
+            case "thread":
+                return threads.explain(sensor)
+            case "gil":
+                return gil.explain(sensor)
+            case "blocked":
+                return crowded.explain_loop(sensor, self.watch)
+            case "executor":
+                return crowded.explain_executor(sensor, self.watch)
+            case "task":
+                return crowded.explain_task(sensor, self.watch)
+        return []
 
     def close(self) -> None:
         """Stop the GIL ticker and the sampler, if this started them; another look would start them again."""
