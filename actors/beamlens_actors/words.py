@@ -16,6 +16,11 @@ def in_words(error: BaseException) -> str:
     return f"{type(error).__name__}: {text_of(error)}"
 
 
+def os_reason(error: OSError) -> str:
+    """What the system says of a call that failed, without the path."""
+    return error.strerror or text_of(error) or type(error).__name__
+
+
 def shown(value: object) -> str:
     """A value as `repr` shows it; never raises."""
     try:
@@ -24,4 +29,4 @@ def shown(value: object) -> str:
         return f"<{type(value).__name__}: __repr__ failed>"
 
 
-__all__ = ["in_words", "shown", "text_of"]
+__all__ = ["in_words", "os_reason", "shown", "text_of"]
