@@ -14,7 +14,7 @@ from beamlens_actors.ref import ActorRef
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_TURN, _TURNS = 0.0005, 20
+_TURN, _TURNS = 0.0005, 2000
 
 __all__ = ["Resident", "actor_module", "everybody"]
 
@@ -44,7 +44,7 @@ class Resident(NamedTuple):
 def everybody() -> Iterator[Resident]:
     """Each living actor; about 2 us each. Takes no lock that an actor may hold.
 
-    Waits, 10 ms at most in all, for the threads of actors that were started in this moment.
+    Waits, a second at most in all, for the threads of actors that were started in this moment to run.
     """
     turns = iter(range(_TURNS))
     for ref in list(ActorRegistry._actor_refs):  # noqa: SLF001 - get_all() takes a lock that Pykka holds at length
