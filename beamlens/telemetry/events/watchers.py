@@ -44,13 +44,15 @@ def _shared(kind: str) -> tuple[Event, ...]:
             {"stopped_by": str},
         ),
         Event(f"{kind}.unexpected_message", "A message that it does not know.", metadata={"message": str}),
-        Event(f"{kind}.alert_failed", "A finding was refused.", metadata={"reason": str}),
+        Event(f"{kind}.stopped", "The actor ended.", metadata={"reason": str}),
+        Event(f"{kind}.evidence_failed", "A closer look failed.", metadata={"sensor": str, "reason": str, **TRUST}),
+        Event(f"{kind}.sensor_failed", "Reading the sensors failed.", metadata={"reason": str, **TRUST}),
     )
 
 
 EVENTS: tuple[Event, ...] = (
     *_shared("watcher"),
-    Event("watcher.stopped", "The actor ended.", metadata={"reason": str}),
+    Event("watcher.alert_failed", "A finding was refused.", metadata={"reason": str}),
     Event("watcher.alert_fired", "A watcher found something.", metadata={"alert": FINDING, **TRUST}),
     Event(
         "watcher.alert_merged",
@@ -68,10 +70,27 @@ EVENTS: tuple[Event, ...] = (
         {"sensor": str, "severity": str, "reason": str, **TRUST},
     ),
     Event("watcher.sensor_cleared", "A detector is quiet again.", metadata={"sensor": str}),
-    Event("watcher.sensor_failed", "Reading the sensors failed.", metadata={"reason": str, **TRUST}),
-    Event("watcher.evidence_failed", "A closer look failed.", metadata={"sensor": str, "reason": str, **TRUST}),
     *_shared("operator"),
     Event("operator.status_change", "Idle or running.", metadata={"from_status": str, "to_status": str}),
     Event("operator.notification_sent", "A run found something.", metadata={"notification": FINDING, **TRUST}),
-    Event("operator.done", "A run finished by itself.", metadata={"count": int}),
+    Event("operator.notification_failed", "A finding was refused.", metadata={"reason": str}),
+    Event(
+        "operator.wait",
+        "A run waits before it looks again; an active sensor ends it early.",
+        {"seconds": NUMBER},
+    ),
+    Event(
+        "operator.done",
+        "A run finished by itself; the summary is the model's.",
+        {"count": int},
+        {"summary": str, **TRUST},
+    ),
+    Event("operator.notify_failed", "What notify= gave raised.", metadata={"reason": str, **TRUST}),
+    Event("operator.max_iterations_reached", "A run ended without done.", {"iterations": int}),
+    Event(
+        "operator.run_ended",
+        "Whoever asked was answered; error is empty for a result.",
+        {"count": int, "iterations": int, "duration": NUMBER},
+        {"run_id": str, "stopped_by": str, "state": str, "error": str, **TRUST},
+    ),
 )
