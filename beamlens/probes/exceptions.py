@@ -8,6 +8,7 @@ from weakref import ref
 
 from beamlens.evidence import Place
 from beamlens.probes.frames import Frame, at_instruction, user_place
+from beamlens_actors.words import text_of
 
 _MOST_FRAMES = 64
 _MOST_MESSAGE = 500
@@ -87,10 +88,7 @@ def _name(cls: type) -> str:
 
 
 def _message(error: BaseException) -> str:
-    try:
-        return str(error)[:_MOST_MESSAGE]
-    except Exception:  # noqa: BLE001 - the user's __str__
-        return _NO_TEXT
+    return text_of(error)[:_MOST_MESSAGE]
 
 
 def _chain(error: BaseException) -> tuple[str, ...]:
