@@ -27,7 +27,7 @@ from beamlens_supervision import ChildSpec, SupervisionError
 
 if TYPE_CHECKING:
     from beamlens.agent.services import Services
-    from beamlens.findings import Alert, Health, OperatorResult
+    from beamlens.findings import Health, OperatorResult
     from beamlens.llm.client import LLMClient
     from beamlens.operator.run import OperatorRun
     from beamlens.operator.speech import Memory
@@ -217,9 +217,7 @@ class OperatorActor(Actor):
             request,
             client=request.client or self._client,
             max_iterations=request.max_iterations or self._max_iterations,
-            on_notification=lambda alert: self._tell_notify(
-                OperatorNotification(self._name, request.handle.id, alert)
-            ),
+            on_notification=lambda alert: self._tell_notify(OperatorNotification(self._name, request.handle.id, alert)),
         )
         self._run = run
         self._tell_status()

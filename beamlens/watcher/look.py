@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from beamlens.llm.client import LLMClient
     from beamlens.lua import Sandbox
 
+
 @dataclass(frozen=True, slots=True)
 class LookEnded:
     """The message of a look that ended: its number and outcome, ``None`` when its task was lost."""
