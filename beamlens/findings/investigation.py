@@ -224,8 +224,8 @@ class Investigation:
         rank = SEVERITIES.index(severity)
         if same and rank <= same[-1].rank:
             raise ToolError(
-                f"you reported {anomaly_type} in this run already, as {same[-1].severity} (alert {same[-1].id}): report "
-                "it again only if it is more severe; other trouble has another type"
+                f"you reported {anomaly_type} in this run already, as {same[-1].severity} (alert {same[-1].id}): "
+                "report it again only if it is more severe; other trouble has another type"
             )
         if len(self._alerts) >= _ALERTS_KEPT:
             raise ToolError(f"you reported {_ALERTS_KEPT} findings in this run, which is the most: call done")
