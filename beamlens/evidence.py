@@ -52,13 +52,20 @@ class CauseKind(StrEnum):
     REPEATED_QUERIES = "repeated_queries"
     SLOW_DEPENDENCY = "slow_dependency"
     BLOCKED_LOOP = "blocked_loop"
+    QUEUE_OVERLOAD = "queue_overload"
     CONNECTION_LEAK = "connection_leak"
     IDLE_TRANSACTION = "idle_transaction"
     LOCK_WAIT = "lock_wait"
-    POOL_EXHAUSTED = "pool_exhausted"
+    HTTP_POOL_EXHAUSTED = "http_pool_exhausted"
     CRASH_LOOP = "crash_loop"
-    MAILBOX_GROWTH = "mailbox_growth"
     ZOMBIE_PROCESSES = "zombie_processes"
+    CACHE_THRASH = "cache_thrash"
+    GC_PRESSURE = "gc_pressure"
+    THREAD_LOCK = "thread_lock"
+    POOL_EXHAUSTED = "pool_exhausted"
+    QUEUE_GROWTH = "queue_growth"
+    TASK_PILE_UP = "task_pile_up"
+    LONG_GC = "long_gc"
 
 
 class Strength(StrEnum):
@@ -70,6 +77,8 @@ class Strength(StrEnum):
     """The fact fits the cause but others would too."""
     EXCLUDES = "excludes"
     """The fact speaks against the cause: it is ruled out."""
+    CONTEXT = "context"
+    """The fact belongs to the picture, and speaks for no cause."""
 
 
 class Evidence(BaseModel):

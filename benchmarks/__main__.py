@@ -3,6 +3,7 @@
 `overhead:MEASURE` runs one measure of the suite, as in `overhead:log_call`.
 `python -m benchmarks actors` or `supervision` alone takes options of its own: `--help` after it lists them.
 `python -m benchmarks anomaly --nab DIR` scores the streaming detector on a labelled corpus.
+`python -m benchmarks false-alarms` records healthy processes and counts the alarms of the `anomaly` domain.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from benchmarks.actors import command as peers
 from benchmarks.actors.series import Plan
 from benchmarks.agent import command as agent
 from benchmarks.anomaly import command as anomaly
+from benchmarks.false_alarms import command as false_alarms
 from benchmarks.overhead import command as overhead
 from benchmarks.suite import get_suite
 
@@ -41,6 +43,8 @@ def main() -> int:
         return peers.main(sys.argv[2:], sys.argv[1])
     if sys.argv[1:2] == ["anomaly"]:
         return anomaly.main(sys.argv[2:])
+    if sys.argv[1:2] == ["false-alarms"]:
+        return false_alarms.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"one of {', '.join(SUITES)}; all by default")
     parser.add_argument("--rounds", type=int, default=5, help="processes for each variant (default 5)")

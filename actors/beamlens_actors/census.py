@@ -1,19 +1,71 @@
-# ruff: noqa: SLF001 - the cell of a ref is this package's own
-"""Which actors live, and who would hear of their end: for whoever watches a system from outside."""
+"""Everybody who is alive, with what waits for them: for who watches actors. Ours and Pykka's own."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import queue
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import pykka
+from pykka import ActorRegistry
 
 from beamlens_actors.ref import ActorRef
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pykka
+
+
+class Resident(NamedTuple):
+    """A living actor.
+
+    Attributes:
+        key: Its own, for as long as it lives.
+        name: Its name, or its class's for Pykka's.
+        module: Where its class is from.
+        depth: Messages in its mailbox.
+        capacity: The most that it takes; `None`: no bound.
+        dropped: Messages that its mailbox ever dropped or refused.
+        thread: Ident of its thread; `None` when it has none of its own, or it is not known.
+    """
+
+    key: int
+    name: str
+    module: str
+    depth: int
+    capacity: int | None
+    dropped: int
+    thread: int | None
+
+
+def everybody() -> Iterator[Resident]:
+    """Each living actor; about 2 us each. Takes no lock that an actor may hold."""
+    for ref in list(ActorRegistry._actor_refs):  # noqa: SLF001 - get_all() takes a lock that Pykka holds at length
+        found = _ours(ref) if isinstance(ref, ActorRef) else _pykkas(ref)
+        if found is not None:
+            yield found
+
+
+def _ours(ref: ActorRef[Any]) -> Resident:
+    cell = ref._cell  # noqa: SLF001 - of this package
+    stats = cell.mailbox.stats()
+    thread = getattr(cell.handle, "thread", None)
+    ident = getattr(thread, "ident", None)
+    return Resident(id(cell), cell.name, ref.actor_class.__module__, stats.size, stats.capacity, stats.dropped, ident)
+
+
+def _pykkas(ref: Any) -> Resident | None:
+    inbox, cls = getattr(ref, "actor_inbox", None), ref.actor_class
+    if not isinstance(inbox, queue.Queue):
+        return None  # of another framework, such as eventlet
+    return Resident(id(inbox), cls.__name__, cls.__module__, len(inbox.queue), inbox.maxsize or None, 0, None)
 
 
 class Ties(NamedTuple):
     """Who would hear of an actor's end.
 
-    `linked` are the actors that it is linked to, `monitors` counts those that monitor it.
+    Attributes:
+        linked: The actors that it is linked to.
+        monitors: How many monitor it.
     """
 
     linked: tuple[ActorRef[Any], ...]
@@ -22,12 +74,12 @@ class Ties(NamedTuple):
 
 def living_actors() -> list[pykka.ActorRef[Any]]:
     """All actors of this process that live, those of plain Pykka included; asks none of them."""
-    return [ref for ref in pykka.ActorRegistry.get_all() if ref.is_alive()]
+    return [ref for ref in list(ActorRegistry._actor_refs) if ref.is_alive()]  # noqa: SLF001 - as above
 
 
 def ties(ref: pykka.ActorRef[Any]) -> Ties | None:
     """Who would hear of the end of `ref`; `None` for an actor of plain Pykka, which has no such ties."""
-    return Ties(*ref._cell.bonds.ties()) if isinstance(ref, ActorRef) else None
+    return Ties(*ref._cell.bonds.ties()) if isinstance(ref, ActorRef) else None  # noqa: SLF001 - of this package
 
 
 def waiting_messages(ref: pykka.ActorRef[Any]) -> int | None:
@@ -35,4 +87,9 @@ def waiting_messages(ref: pykka.ActorRef[Any]) -> int | None:
     if isinstance(ref, ActorRef):
         return ref.mailbox_stats().size
     inbox: Any = ref.actor_inbox
-    return int(inbox.qsize()) if hasattr(inbox, "qsize") else None
+    return len(inbox.queue) if isinstance(inbox, queue.Queue) else None
+
+
+def thread_of(ref: pykka.ActorRef[Any]) -> int | None:
+    """Ident of the thread of `ref`; `None` when it has none of its own, or it is not known."""
+    return _ours(ref).thread if isinstance(ref, ActorRef) else None

@@ -77,3 +77,8 @@ def lost_in_fork(refs: list[ActorRef[Any]]) -> None:
     ActorRegistry._actor_refs_lock = threading.RLock()
     for ref in refs:
         discard(ref)
+
+
+def running() -> list[ActorRef[Any]]:
+    """Every actor that runs, ours and Pykka's own."""
+    return list(_table())

@@ -48,7 +48,7 @@ class Beamlens:
         self._ended = self._began
         self._root: SupervisorRef | None = None
         self._parts = Parts.make(plan)
-        self._watchers = Watchers(plan.watched, self._parts, plan.clients)
+        self._watchers = Watchers(plan.watched, self._parts, plan.clients, plan.state_dir)
         self._lock = threading.RLock()
 
     # -- life ------------------------------------------------------------------------------------------------

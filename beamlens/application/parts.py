@@ -15,7 +15,7 @@ from beamlens.agent.core import AgentCore
 from beamlens.agent.prompts import PromptLog
 from beamlens.agent.registry import AgentRegistry
 from beamlens.agent.services import Services
-from beamlens.application import alert_log, tree
+from beamlens.application import alert_log, anomalies, tree
 from beamlens.application.plan import Plan
 from beamlens.application.usage import Usage
 from beamlens.coordinator import AlertInbox, Insights, Verdict
@@ -77,6 +77,7 @@ class Parts:
         )
         bus.listen(alert_log.listen)
         bus.listen(usage.listen)
+        bus.listen(anomalies.connect(bus, agents))
         plan.clients.report_to(bus)
         inbox = AlertInbox(on_change=_alert_events(bus))
         core = AgentCore(services, AgentRegistry(), agents, plan.state_dir)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from beamlens.application import anomalies
 from beamlens.application.parts import Parts
 from beamlens.application.specs import Watched, resolve
 from beamlens.coordinator import Verdict
+from beamlens.domains.sources import WatchesOthers
 from beamlens.errors import BeamlensError, ConfigError
 from beamlens.findings import Alert
 from beamlens.llm.registry import ClientRegistry
@@ -25,14 +28,18 @@ logger = logging.getLogger("beamlens")
 class Watchers:
     """Thread-safe; watchers come and go while the instance runs."""
 
-    def __init__(self, watched: Iterable[Watched], parts: Parts, clients: ClientRegistry) -> None:
+    def __init__(
+        self, watched: Iterable[Watched], parts: Parts, clients: ClientRegistry, folder: Path | None = None
+    ) -> None:
         """Not for users.
 
         Args:
             watched: Those from the start.
             parts: The instance's.
             clients: Where a watcher's own client comes from.
+            folder: The state directory, for domains that learn.
         """
+        self._folder = folder
         self._parts = parts
         self._clients = clients
         self._watched = {one.name: one for one in watched}
@@ -59,7 +66,13 @@ class Watchers:
 
     def stores(self) -> list[ChildSpec]:
         """How a supervisor starts what the domains keep."""
-        return [spec for one in self for spec in one.domain.children()]
+        return [spec for one in self for spec in self._children(one)]
+
+    def _children(self, one: Watched) -> list[ChildSpec]:
+        if isinstance(one.domain, WatchesOthers):
+            bus = self._parts.bus
+            one.domain.join(anomalies.surroundings(one.domain, lambda: list(self), bus, bus.instance, self._folder))
+        return list(one.domain.children())
 
     def specs(self) -> list[ChildSpec]:
         """How a supervisor starts them."""
@@ -79,7 +92,7 @@ class Watchers:
             supervisor = self._supervisor()
             started: list[ChildSpec] = []
             try:
-                for spec in one.domain.children():
+                for spec in self._children(one):
                     root.start_child(spec)
                     started.append(spec)
                 if supervisor is None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
 
 from beamlens.cli.demo import demo
+from beamlens.cli.interrupt import interrupt
 from beamlens.cli.program import Interrupted
 from beamlens.cli.replay import replay
 from beamlens.cli.run import run
@@ -23,8 +23,7 @@ class _Commands(click.Group):
             return super().main(*args, **extra)
         except Interrupted:
             # It was shown. Python now does all that is to be done at its end, and then ends by the signal.
-            sys.excepthook = lambda *_shown: None
-            raise KeyboardInterrupt from None
+            interrupt()
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -90,6 +91,9 @@ def _run(injection: Injection | None, seed: int, *, as_json: bool) -> int:
     return stop.exit_code
 
 
+_SLICE = 0.2
+
+
 class _Stop(threading.Event):
     """Is set when the demo is to end before its time.
 
@@ -98,6 +102,24 @@ class _Stop(threading.Event):
     """
 
     exit_code = 0
+
+    def is_set(self) -> bool:
+        """Whether it is to end; the handler of a signal sets no more than the exit code."""
+        return self.exit_code != 0 or super().is_set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait in slices.
+
+        A signal may be given to any thread, and then Python runs its handler when the main thread next comes by. And a
+        handler must not take the lock of an event for which the thread that it interrupts is about to wait.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not self.is_set():
+            left = _SLICE if deadline is None else min(_SLICE, deadline - time.monotonic())
+            if left <= 0:
+                return False
+            super().wait(left)
+        return True
 
 
 @contextmanager
@@ -109,7 +131,6 @@ def _stoppable() -> Iterator[_Stop]:
         if stop.exit_code:
             os._exit(128 + number)
         stop.exit_code = 128 + number
-        stop.set()
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

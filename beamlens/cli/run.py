@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from beamlens.cli.interrupt import prepare
 from beamlens.cli.text import safe
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def run(ctx: click.Context, *, watchers: str | None, report_file: str | None, as
     file = None if report_file is None else Path(report_file).resolve()
     if file is not None and not file.parent.is_dir():
         raise click.UsageError(f"there is no folder for the report {report_file!r}")
+    prepare()
     watch = _Watch(_start(watchers), file, as_json=as_json)
     # At exit: after the program's own handlers, and after its threads, for which Python waits before.
     atexit.register(watch.end)

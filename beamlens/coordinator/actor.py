@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from beamlens.agent.limits import Limits, RunOutcome
 from beamlens.agent.supervised import GRACE
 from beamlens.coordinator.board import Board
 from beamlens.coordinator.inbox import AlertInbox, AlertsWaiting
-from beamlens.coordinator.prompt import NAME, SYSTEM, opening
+from beamlens.coordinator.prompt import NAME, SYSTEM, asked, opening
 from beamlens.findings import AgentStatus, Insight, StatusRequest
 from beamlens_actors import AbortSignal, Actor, ActorError, ExitReason, clock
 from beamlens_supervision import ChildSpec, SupervisionError
@@ -28,7 +29,23 @@ SETTLE = 3.0
 SETTLE_AT_MOST = 9.0
 DEADLINE = 300.0
 _RETRY_AFTER = 5.0
+_PATIENCE = 3  # settling times that a run which was asked for waits for alerts that belong to it
 _INSIGHTS_KEPT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """A message to the Coordinator: somebody wants a run. Alerts that come in the next seconds are part of it.
+
+    Attributes:
+        sender: Who wants it.
+        reason: Why.
+        observed: What was seen; text from outside.
+    """
+
+    sender: str
+    reason: str
+    observed: str
 
 
 class _TimeToRun:
@@ -101,6 +118,7 @@ class CoordinatorActor(Actor):
         self._iteration = 0
         self._stopped_by = ""
         self._waiting_since: float | None = None
+        self._requested: RunRequest | None = None
         self._model: Callable[[], str] = str
 
     @classmethod
@@ -123,6 +141,10 @@ class CoordinatorActor(Actor):
                 return self._status()
             case AlertsWaiting():
                 self._alerts_waiting()
+            case RunRequest():
+                self._requested = message
+                if not self._running and self._waiting_since is None:
+                    self._plan(_PATIENCE * self._settle)
             case _TimeToRun(number=number):
                 if number == self._number and not self._running:
                     self._begin()
@@ -164,7 +186,8 @@ class CoordinatorActor(Actor):
 
     def _begin(self, client: LLMClient | None = None) -> None:
         alerts = self._board.unresolved()
-        if not alerts:
+        request, self._requested = self._requested, None
+        if not alerts and request is None:
             return
         self._running = True
         self._waiting_since = None
@@ -173,6 +196,8 @@ class CoordinatorActor(Actor):
         loop = self._make_loop(client or self._client)
         self._model = lambda: loop.model
         text = opening(alerts, [insight.summary for insight in self._insights.all()[-5:]])
+        if request is not None:
+            text += asked(request.sender, request.reason, request.observed)
         try:
             task = self._services.loop_tasks().run_nolink(loop.run, text, name="coordinator:run", shutdown=GRACE)
         except (ActorError, SupervisionError):
@@ -233,6 +258,8 @@ class CoordinatorActor(Actor):
         outcome = message.outcome
         self._stopped_by = "lost" if outcome is None else outcome.stopped_by
         if not self._board.unresolved():
+            if self._requested is not None:
+                self._plan(self._settle)
             return
         if outcome is None or outcome.stopped_by == "done":
             self._plan(self._settle)  # alerts that came during the run, or a lost task

@@ -17,8 +17,8 @@ You correlate alerts from the watchers of one running Python process into insigh
   hidden cause).
 - Observations and evidence are facts, hypotheses are speculation: match facts, never hypotheses. Evidence marked
   conclusive explains its symptom by amount and time; supporting evidence fits but does not prove; excludes speaks
-  against a cause. Where numbers_verified is false, an observation has numbers that its evidence has not: rest no cause
-  on them.
+  against a cause; context speaks for none. Where numbers_verified is false, an observation has numbers that its
+  evidence has not: rest no cause on them.
 - Name a root cause only if facts carry it. If you do not know it, leave it out and list under ruled_out what the facts
   exclude: that is a good answer. A wrong cause stated with high confidence is the worst one.
 - End with done, when every alert is in an insight or resolved.
@@ -33,3 +33,8 @@ def opening(alerts: list[Alert], earlier: list[str]) -> list[Text]:
         summaries = "\n".join(f"- {summary}" for summary in earlier)
         parts += [Text("Your latest insights, newest last:"), Text(summaries, source="insights")]
     return parts
+
+
+def asked(sender: str, reason: str, observed: str) -> list[Text]:
+    """Added where a run was asked for. What was observed is text from outside."""
+    return [Text(f"This run was asked for by {sender}: {reason}."), Text(observed, source="anomalies")]

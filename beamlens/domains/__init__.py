@@ -9,22 +9,40 @@ from typing import TYPE_CHECKING, Any
 from beamlens.domains.domain import Domain, callback
 
 if TYPE_CHECKING:
+    from beamlens.domains.allocator import AllocatorDomain
+    from beamlens.domains.anomaly import AnomalyDomain
     from beamlens.domains.database import DatabaseDomain
+    from beamlens.domains.ets import EtsDomain
     from beamlens.domains.exception import ExceptionDomain
+    from beamlens.domains.gc import GcDomain
     from beamlens.domains.http_client import HttpClientDomain
     from beamlens.domains.logger import LoggerDomain
+    from beamlens.domains.overload import OverloadDomain
+    from beamlens.domains.ports import PortsDomain
     from beamlens.domains.requests import RequestsDomain
     from beamlens.domains.runtime import RuntimeDomain
     from beamlens.domains.sup import SupDomain
+    from beamlens.domains.system import SystemDomain
+    from beamlens.domains.tracer import TracerDomain
+    from beamlens.domains.vm_events import VmEventsDomain
 
 _BUILT_IN = {
+    "allocator": "AllocatorDomain",
+    "anomaly": "AnomalyDomain",
     "database": "DatabaseDomain",
+    "ets": "EtsDomain",
     "exception": "ExceptionDomain",
+    "gc": "GcDomain",
     "http_client": "HttpClientDomain",
     "logger": "LoggerDomain",
+    "overload": "OverloadDomain",
+    "ports": "PortsDomain",
     "requests": "RequestsDomain",
     "runtime": "RuntimeDomain",
     "sup": "SupDomain",
+    "system": "SystemDomain",
+    "tracer": "TracerDomain",
+    "vm_events": "VmEventsDomain",
 }
 _MODULES = {cls: f"beamlens.domains.{name}" for name, cls in _BUILT_IN.items()}
 _REQUIRED = {"database": "engine"}
@@ -71,14 +89,23 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "BUILT_IN",
+    "AllocatorDomain",
+    "AnomalyDomain",
     "DatabaseDomain",
     "Domain",
+    "EtsDomain",
     "ExceptionDomain",
+    "GcDomain",
     "HttpClientDomain",
     "LoggerDomain",
+    "OverloadDomain",
+    "PortsDomain",
     "RequestsDomain",
     "RuntimeDomain",
     "SupDomain",
+    "SystemDomain",
+    "TracerDomain",
+    "VmEventsDomain",
     "built_in",
     "built_in_names",
     "callback",

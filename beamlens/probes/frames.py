@@ -71,11 +71,12 @@ def at_instruction(code: CodeType, offset: int) -> Frame:
     """
     lines = (line for start, end, line in code.co_lines() if start <= offset < end and line is not None)
     file = code.co_filename
-    return Frame(file, next(lines, code.co_firstlineno), code.co_qualname, "beamlens" if _is_own_file(file) else "")
+    return Frame(file, next(lines, code.co_firstlineno), code.co_qualname, "beamlens" if is_own_file(file) else "")
 
 
 @functools.lru_cache(maxsize=4096)
-def _is_own_file(file: str) -> bool:
+def is_own_file(file: str) -> bool:
+    """Whether a file is part of Beamlens; the sample service is not."""
     return file.startswith(_own_folders()) and not file.startswith(_SAMPLE_SERVICE)
 
 

@@ -1,5 +1,7 @@
 """How long a thread waits for the GIL: a ticker thread that sleeps 20 ms and records how late it wakes.
 
+In a process that does next to nothing it sleeps 60 ms.
+
 Late is not yet the GIL: on a busy machine the thread waits for a processor. Linux counts that wait for each thread
 (``schedstat``), so it is taken off; so is what a hypervisor steals and a control group throttles. What is left is time
 in which the thread could have run but for the GIL. It counts as contention only where this process's own threads
@@ -22,6 +24,9 @@ from beamlens.probes.pressure import RunQueue, run_delays, stolen_seconds
 from beamlens_actors.backends.threads import spawn
 
 _TICK = 0.020
+# While the process burns next to nothing nobody can keep the GIL, and a tick costs the host 80 us.
+_IDLE_TICK = 0.060
+_IDLE_CORES = 0.03
 _WORTH_A_READ = 0.001
 _SPAN = 3.0
 _SHORTEST = 0.5
@@ -188,22 +193,24 @@ class GilTicker:
         # get it back, so the one for the run queue counts as part of its tick.
         pid = os.getpid()
         queue = RunQueue()
-        now = time.monotonic()
+        now, cpu, tick = time.monotonic(), time.process_time(), _TICK
         queued = queue.seconds()
         try:
             while not stop.is_set() and os.getpid() == pid:
                 began = now
-                time.sleep(_TICK)
+                time.sleep(tick)
                 elsewhere = 0.0
-                if time.monotonic() - began - _TICK >= _WORTH_A_READ:
+                if time.monotonic() - began - tick >= _WORTH_A_READ:
                     before, queued = queued, queue.seconds()
                     elsewhere = max(0.0, queued - before)
                 now = time.monotonic()
-                late = max(0.0, now - began - _TICK)
+                late = max(0.0, now - began - tick)
                 elsewhere = min(late, elsewhere)
                 waited = late - elsewhere if late >= _WORTH_A_READ else 0.0
                 self._told = queue.known
-                self._ticks.append(_Tick(now, late, waited, elsewhere, time.process_time()))
+                before_cpu, cpu = cpu, time.process_time()
+                tick = _TICK if late >= _TICK or cpu - before_cpu >= _IDLE_CORES * (now - began) else _IDLE_TICK
+                self._ticks.append(_Tick(now, late, waited, elsewhere, cpu))
         finally:
             queue.close()
 

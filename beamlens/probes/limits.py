@@ -71,7 +71,7 @@ def read(root: Path = _ROOT) -> Limits:
             _resource("RLIMIT_AS"),
             _physical_memory(root),
         ),
-        descriptors=_resource("RLIMIT_NOFILE"),
+        descriptors=descriptors(),
         threads=_lowest(
             *_in_groups(groups, "pids.max"),
             _processes(),
@@ -79,6 +79,11 @@ def read(root: Path = _ROOT) -> Limits:
         ),
         cores=_lowest(*_quotas(groups), _affinity()),
     )
+
+
+def descriptors() -> Limit | None:
+    """The limit of open descriptors alone; about 1 us."""
+    return _resource("RLIMIT_NOFILE")
 
 
 def cgroup_folders(root: Path = _ROOT) -> list[Path]:
@@ -128,12 +133,15 @@ def _affinity() -> Limit:
     return Limit(float(os.cpu_count() or 1), "processors")
 
 
-def _physical_memory(root: Path) -> Limit:
+def _physical_memory(root: Path) -> Limit | None:
     for line in _text(root / "proc/meminfo").splitlines():
         name, _, value = line.partition(":")
         if name == "MemTotal" and (kilobytes := _number(value.removesuffix("kB"))) is not None:
             return Limit(kilobytes * 1024, "physical memory")
-    return Limit(float(psutil.virtual_memory().total), "physical memory")
+    try:
+        return Limit(float(psutil.virtual_memory().total), "physical memory")
+    except OSError:  # no descriptor left to read it with
+        return None
 
 
 def _processes() -> Limit | None:

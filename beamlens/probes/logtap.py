@@ -14,6 +14,7 @@ import itertools
 import logging
 import threading
 from collections.abc import Callable
+from types import TracebackType
 from typing import NamedTuple
 
 from beamlens.probes import request_context
@@ -114,6 +115,33 @@ def installed() -> bool:
 def lost() -> int:
     """How many times reading a record, or handing it to one sink, failed since this process began; should be 0."""
     return int(repr(_lost)[6:-1])  # the next number of a count() is how many were taken
+
+
+def hand_in(record: LogText, error: BaseException | None = None, traceback: TracebackType | None = None) -> None:
+    """Read a record of another logging library, on the thread that logs; raises nothing.
+
+    Args:
+        record: The record, without exception, route and trace.
+        error: What was logged with it.
+        traceback: Where that was raised; by default its own.
+    """
+    sinks = _sinks if error is None else (*_sinks, *_error_sinks)
+    if _busy.now or not sinks or record.logger.startswith("beamlens"):
+        return
+    _busy.now = True
+    try:
+        text = None if error is None else describe(error, traceback)
+        fields = (*record[:3], record.text[:_MOST_TEXT], *record[4:7], text, *request_context.labels())
+    except Exception:  # noqa: BLE001 - the host's log call must not fail
+        next(_lost)
+        return
+    finally:
+        _busy.now = False
+    for sink in sinks:
+        try:
+            sink(fields, error)
+        except Exception:  # noqa: BLE001 - one sink's trouble is not the next one's
+            next(_lost)
 
 
 def after_fork() -> None:

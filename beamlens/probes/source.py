@@ -105,6 +105,28 @@ def user_files() -> list[str]:
     return [file for file in found if not is_standard_file(file)]
 
 
+def call_sites(parsed: Parsed, name: str) -> list[Place]:
+    """Lines that call something of this name, as ``name(...)`` or ``anything.name(...)``, each with its function."""
+    spans = [(node.lineno, node.end_lineno or node.lineno, function) for function, node in parsed.functions]
+    found = []
+    for node in ast.walk(parsed.tree):
+        if not isinstance(node, ast.Call):
+            continue
+        called = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", None)
+        if called == name:
+            inside = [span for span in spans if span[0] <= node.lineno <= span[1]]
+            function = max(inside)[2] if inside else ""
+            found.append(Place(file=parsed.file, line=node.lineno, function=function))
+    return found
+
+
+def class_site(parsed: Parsed, qualified_name: str) -> Place | None:
+    """Where a class is defined, by the last part of its name; ``None`` when there are several or none."""
+    name = qualified_name.rpartition(".")[2]
+    found = [node for node in ast.walk(parsed.tree) if isinstance(node, ast.ClassDef) and node.name == name]
+    return Place(file=parsed.file, line=found[0].lineno) if len(found) == 1 else None
+
+
 def line_of(place: Place) -> str:
     """The line's code: stripped, without a comment."""
     line = linecache.getline(place.file, place.line).strip()
@@ -309,3 +331,13 @@ def definition(parsed: Parsed, name: str, *, attribute: bool) -> Place | None:
                 if named:
                     return Place(file=parsed.file, line=node.lineno, function=function)
     return None
+
+
+def calls(parsed: Parsed, name: str) -> list[Place]:
+    """Every call of a function or method of this name."""
+    return [
+        Place(file=parsed.file, line=node.lineno, function=function)
+        for function, scope in scopes(parsed)
+        for node in _own_nodes(scope)
+        if isinstance(node, ast.Call) and called_name(node) == name
+    ]

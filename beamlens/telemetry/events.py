@@ -233,6 +233,54 @@ def _agent_core_events() -> list[Event]:
     ]
 
 
+def _anomaly_events() -> list[Event]:
+    """The events of the `anomaly` domain."""
+    detector = "anomaly.detector"
+    return [
+        Event(
+            f"{detector}.metric_collection_failed",
+            "A domain raised or hung; the others were collected. Empty: which domains there are could not be said.",
+            metadata={"domain": str, "reason": str, **_TRUST},
+        ),
+        Event(f"{detector}.learning_complete", "From now on metrics are judged.", {"elapsed_ms": _NUMBER}),
+        Event(
+            f"{detector}.anomaly_detected",
+            "A metric left its baseline; once each time. Whether it lasts is not known yet.",
+            {"value": _NUMBER, "usual": _NUMBER, "score": _NUMBER},
+            {"domain": str, "metric": str, "severity": str, **_TRUST},
+        ),
+        Event(
+            f"{detector}.escalation",
+            "Metrics are away from their baselines in as many collections in a row as are required.",
+            {"anomaly_count": int},
+            {"anomalies": str, "severity": str, **_TRUST},
+        ),
+        Event(
+            f"{detector}.run_requested",
+            "An escalation asks for a run of the Coordinator.",
+            metadata={"reason": str, "anomalies": str, **_TRUST},
+        ),
+        Event(
+            f"{detector}.auto_trigger_started",
+            "The Coordinator was told.",
+            metadata={"anomaly_summary": str, **_TRUST},
+        ),
+        Event(f"{detector}.auto_trigger_failed", "The Coordinator could not be told.", metadata={"reason": str}),
+        Event(
+            f"{detector}.trigger_rate_limited",
+            "No run is asked for: there were too many in the hour before.",
+            {"triggers_in_last_hour": int},
+        ),
+        Event(f"{detector}.cooldown_started", "No escalation for a while.", {"cooldown_ms": _NUMBER}),
+        Event(f"{detector}.cooldown_complete", "The while is over."),
+        Event(
+            "anomaly.baseline_store.unusable",
+            "The file of what is usual cannot be read or written. Once until it can be again.",
+            metadata={"path": str, "reason": str},
+        ),
+    ]
+
+
 def _catalogue() -> list[Event]:
     # An Alert and an Insight: their models lie above this layer, so they are declared as objects here.
     finding, insight = object, object
@@ -341,6 +389,7 @@ def _catalogue() -> list[Event]:
             {"agent": str, "iteration": int, "tool_name": str, "call_id": str, "reason": str, **_TRUST},
         ),
         *_agent_core_events(),
+        *_anomaly_events(),
         *_agent_events("watcher"),
         Event("watcher.stopped", "The actor ended.", metadata={"reason": str}),
         Event("watcher.alert_fired", "A watcher found something.", metadata={"alert": finding, **_TRUST}),

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from beamlens.telemetry import Bus
 
 INTERVAL = 1.0
+HUNG = 30.0
+"""Seconds after which reading a domain's numbers is told as hanging."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +65,14 @@ class Sensing:
     def read(self) -> None:
         """Read once and tell what changed."""
         before = {sensor.name for sensor in self._bank.active()}
+        overdue = clock.call_later(HUNG, lambda: self._failed(f"sense() has not returned for {HUNG:g} s"))
         try:
             values = self._domain.sense()
         except Exception as error:  # noqa: BLE001 - a domain is foreign code; the watch goes on
-            if not self._failing:
-                reason = f"{type(error).__name__}: {error}"
-                self._bus.emit("watcher.sensor_failed", self._name, reason=reason, trust="untrusted")
-            self._failing = True
+            self._failed(f"{type(error).__name__}: {error}")
             return
+        finally:
+            overdue.cancel()
         self._failing = False
         new = tuple(self._bank.feed(clock.monotonic(), values))
         active = self._bank.active()
@@ -89,3 +91,9 @@ class Sensing:
             self._bus.emit("watcher.sensor_cleared", self._name, sensor=name)
         if new or cleared:
             self._tell(SensorsChanged(active, new, cleared))
+
+    def _failed(self, reason: str) -> None:
+        """Tell that the numbers cannot be read; once, until they can be again."""
+        if not self._failing:
+            self._failing = True
+            self._bus.emit("watcher.sensor_failed", self._name, reason=reason, trust="untrusted")

@@ -1,76 +1,61 @@
+"""Everybody who is alive is told, ours and Pykka's."""
+
 from __future__ import annotations
 
 import threading
 
 import pykka
-import pytest
 
-from beamlens_actors import Actor, living_actors, ties, waiting_messages
+from beamlens_actors import Actor
+from beamlens_actors.census import everybody
 
 
-class Waiting(Actor):
-    def __init__(self, gate):
-        super().__init__()
-        self.gate = gate
+class Clerk(Actor):
+    """Waits for what it is sent."""
 
     def on_receive(self, message):
-        self.gate.wait(30.0)
+        message.wait(30)
 
 
-class Plain(pykka.ThreadingActor):
-    pass
+class Stock(pykka.ThreadingActor):
+    """One of Pykka's own."""
 
 
-@pytest.fixture
-def gate():
-    opened = threading.Event()
-    yield opened
-    opened.set()
+def of(name):
+    return [one for one in everybody() if one.name == name]
 
 
-def test_all_that_live_are_listed_pykkas_too_and_no_longer_when_they_have_ended(backend, gate):
-    one, plain = Waiting.options(backend=backend).start(gate), Plain.start()
-    assert {one, plain} <= set(living_actors())
-    plain.stop()
-    one.stop()
-    assert not {one, plain} & set(living_actors())
-
-
-def test_ties_are_links_and_monitors(backend, gate):
-    one, other = (Waiting.options(backend=backend).start(gate) for _ in range(2))
-    assert ties(one) == ((), 0)
-    one.link(other)
-    assert ties(one) == ((other,), 0)
-    one.unlink(other)
-    assert ties(one) == ((), 0)
-    one.stop()
-    other.stop()
-
-
-def test_plain_pykka_has_no_ties_and_tells_its_messages(gate):
-    class Slow(pykka.ThreadingActor):
-        def on_receive(self, message):
-            begun.set()
-            gate.wait(30.0)
-
-    begun = threading.Event()
-    ref = Slow.start()
-    for _ in range(3):
-        ref.tell("work")
-    assert begun.wait(10.0)
-    assert ties(ref) is None
-    assert waiting_messages(ref) == 2
-    gate.set()
+def test_an_actor_is_told_with_what_waits_for_it_until_it_ends(backend):
+    over = threading.Event()
+    over.set()
+    ref = Clerk.options(name="clerk").start()
+    ref.ask(over)  # without on_start it counts as started before its thread has run
+    (one,) = of("clerk")
+    assert (one.depth, one.capacity, one.dropped) == (0, 10_000, 0)
+    assert one.module == __name__
+    assert (one.thread is not None) == (backend == "threads")
     ref.stop()
+    assert of("clerk") == []
 
 
-def test_waiting_messages_are_those_not_begun(gate):
-    ref = Waiting.start(gate)
-    answer = ref.ask("first", block=False)
-    for _ in range(4):
-        ref.tell("work")
-    while waiting_messages(ref) != 4:
-        assert waiting_messages(ref) <= 5
-    gate.set()
-    answer.get(timeout=10.0)
-    ref.stop()
+def test_what_a_bounded_mailbox_lost_is_told():
+    over = threading.Event()
+    ref = Clerk.options(name="clerk", backend="threads", capacity=2, overflow="drop_newest").start()
+    try:
+        for _ in range(10):
+            ref.tell(over)
+        (one,) = of("clerk")
+        assert one.depth == 2
+        assert one.dropped >= 7
+    finally:
+        over.set()
+        ref.stop()
+
+
+def test_an_actor_of_pykkas_is_told_with_its_own_queue():
+    ref = Stock.start()
+    try:
+        (one,) = of("Stock")
+        assert (one.depth, one.capacity, one.thread) == (0, None, None)
+    finally:
+        ref.stop()

@@ -6,7 +6,6 @@ import contextlib
 import inspect
 import random
 import re
-import sqlite3
 import threading
 import time
 
@@ -14,12 +13,12 @@ import blinker
 import fastapi
 import flask
 import pytest
+import sqlalchemy
 
 from beamlens import Beamlens
-from beamlens.evidence import Place
+from beamlens.domains import DatabaseDomain
 from beamlens.integrations import fastapi as fastapi_door
 from beamlens.integrations import flask as flask_door
-from beamlens.probes import request_context
 from tests.support.servers import uvicorn_server, werkzeug_server
 
 USUAL_S = 14.0
@@ -48,7 +47,7 @@ def clients(address, path, count=4, pause=lambda: 0.05):
 
 
 @contextlib.contextmanager
-def watched():
+def watched(*more):
     """A watched process; the insights that were produced, and an event for the first."""
     found, produced = {"alerts": [], "insights": []}, threading.Event()
 
@@ -62,7 +61,7 @@ def watched():
 
     blinker.signal("beamlens.watcher.alert_fired").connect(on_alert)
     blinker.signal("beamlens.coordinator.insight_produced").connect(on_insight)
-    with Beamlens.start(watchers=["requests"]) as lens:
+    with Beamlens.start(watchers=["requests", *more]) as lens:
         yield found, produced, lens
 
 
@@ -71,30 +70,40 @@ def line_of(function, text):
     return first + next(index for index, line in enumerate(lines) if text in line)
 
 
+def over_a_network(connection, _record):
+    """Gives SQLite a function that takes as long as a query to a database elsewhere."""
+    connection.create_function("pause", 0, lambda: threading.Event().wait(0.01))
+
+
+def until(condition, seconds=40.0):
+    """Wait for a condition."""
+    deadline, pause = time.monotonic() + seconds, threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come"
+        pause.wait(0.05)
+
+
 class Shop:
     """A service in Flask with helpers in which it can get slow."""
 
-    def __init__(self):
+    def __init__(self, folder):
         self.stock = threading.Lock()
         self.slow = threading.Event()
-        self.database = sqlite3.connect(":memory:", check_same_thread=False)
-        self.database.execute("CREATE TABLE lines (number INTEGER)")
+        self.engine = sqlalchemy.create_engine(f"sqlite:///{folder / 'shop.db'}")
+        sqlalchemy.event.listen(self.engine, "connect", over_a_network)
+        with self.engine.begin() as connection:
+            connection.exec_driver_sql("CREATE TABLE lines (number INTEGER)")
+            connection.exec_driver_sql("INSERT INTO lines VALUES (1)")
 
     def reserve(self):
         with self.stock:
             pass
 
     def prices(self):
-        for _ in range(41 if self.slow.is_set() else 1):
-            self.query("SELECT number FROM lines WHERE number = ?")
-
-    def query(self, statement):
-        """What the `database` domain does for its engine: the statement's time goes to the request."""
-        began = time.perf_counter()
-        threading.Event().wait(0.01)  # a database over a network
-        self.database.execute(statement, (1,)).fetchall()
-        place = Place(file=__file__, line=line_of(Shop.prices, "self.query"), function="Shop.prices")
-        request_context.current().add_sql(time.perf_counter() - began, statement, place)
+        statement = sqlalchemy.text("SELECT pause() FROM lines WHERE number = :number")
+        with self.engine.connect() as connection:
+            for _ in range(41 if self.slow.is_set() else 1):
+                connection.execute(statement, {"number": 1}).fetchall()
 
     def hold_the_lock(self, over):
         """A job that takes the stock's lock for long, and gives it back for a moment."""
@@ -120,8 +129,8 @@ class Shop:
         return made
 
 
-def test_a_route_that_waits_for_a_lock_in_a_helper_is_named_with_its_line():
-    shop, over = Shop(), threading.Event()
+def test_a_route_that_waits_for_a_lock_in_a_helper_is_named_with_its_line(tmp_path):
+    shop, over = Shop(tmp_path), threading.Event()
     job = threading.Thread(target=shop.hold_the_lock, args=(over,))
     with (
         werkzeug_server(shop.app()) as address,
@@ -141,24 +150,27 @@ def test_a_route_that_waits_for_a_lock_in_a_helper_is_named_with_its_line():
     assert {alert.anomaly_type for alert in found["alerts"]} <= {"latency_shift", "saturation", "throughput_collapse"}
 
 
-def test_a_route_with_a_query_in_a_loop_is_named_with_the_statement_and_its_line():
-    shop = Shop()
+def test_a_route_with_a_query_in_a_loop_is_named_with_the_statement_and_its_line(tmp_path):
+    shop = Shop(tmp_path)
     with (
         werkzeug_server(shop.app()) as address,
-        watched() as (found, produced, lens),
+        watched(DatabaseDomain(shop.engine)) as (found, produced, lens),
         clients(address, "/prices/7", count=3),
     ):
         threading.Event().wait(USUAL_S)
         assert found["alerts"] == []
         shop.slow.set()
         produced.wait(40.0)
+        until(lambda: any(alert.anomaly_type == "latency_shift" for alert in found["alerts"]))
     (insight, *_) = [insight for insight in found["insights"] if insight.root_cause_hypothesis]
-    line = line_of(Shop.prices, "self.query")
+    line = line_of(Shop.prices, "connection.execute")
     assert insight.root_cause_hypothesis.startswith(
         f"Queries repeated in a loop at integration/test_slow_requests.py:{line} in Shop.prices:"
     )
+    # Both domains tell it, `requests` with its route's time: one insight for what they agree on.
+    route = next(alert for alert in found["alerts"] if alert.anomaly_type == "latency_shift")
     # One that had begun before the fault has fewer.
-    (times,) = re.findall(r"is spent in (\d+) identical SQL statements a request at", insight.summary)
+    (times,) = re.findall(r"is spent in (\d+) identical SQL statements a request at", route.observation)
     assert 20 <= int(times) <= 41
     assert "GET /prices/<int:number>" in insight.summary
     assert insight.confidence == "high"

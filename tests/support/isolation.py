@@ -9,8 +9,11 @@ import pytest
 from beamlens.application import instances
 from beamlens.domains.http_client import taps
 from beamlens.probes import inbound, logtap
+from beamlens.probes.gc_pauses import pauses
 from beamlens.telemetry import bus
 from beamlens_supervision.events import observers
+
+_PROBES = {"beamlens-gil-ticker", "beamlens-sampler"}
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +35,8 @@ def leaves_nothing_behind():
     assert not inbound.listening(), "somebody still listens for requests"
     assert taps.heard() == [], "the methods of HTTP libraries are still wrapped"
     assert observers() == (), "somebody still observes supervisors"
-    assert not [t.name for t in threading.enumerate() if t.name == "beamlens-gil-ticker" and _soon_alive(t)]
+    assert not [t.name for t in threading.enumerate() if t.name in _PROBES and _soon_alive(t)]
+    assert not pauses.installed, "the callback of the garbage collector was left installed"
 
 
 def _soon_alive(thread):

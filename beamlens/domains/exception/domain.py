@@ -36,12 +36,18 @@ class ExceptionDomain(Domain):
     name: ClassVar[str] = "exception"
     title: ClassVar[str] = "Exceptions"
     metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric("total_5m", "exceptions", description="in the last five minutes"),
-        Metric("unique_types", "types", description="among those that are held"),
+        Metric("total_5m", "exceptions", description="in the last five minutes", direction="up", matters=30),
+        Metric("unique_types", "types", description="among those that are held", direction="up", matters=5),
         Metric("by_kind", description="counts of the last five minutes by kind: error, exit, throw"),
         Metric("by_level", description="counts by level of those held of the last five minutes"),
         Metric("top_types", description="the five most frequent types of those held of the last five minutes"),
-        Metric("dropped", "exceptions", description="pushed out of the ring by newer ones since recording began"),
+        Metric(
+            "dropped",
+            "exceptions",
+            description="pushed out of the ring by newer ones since recording began",
+            kind="counter",
+            direction="none",
+        ),
     )
     sensors: ClassVar[tuple[Sensor, ...]] = (
         Sensor(

@@ -51,7 +51,7 @@ def _failing(host: str, failed: Sequence[Call], tallies: Mapping[str, Tally]) ->
     )
     clear = len(failed) >= _FEWEST and site is not None and at_site >= _MAJORITY * len(failed)
     data = {"host": host, "failed": len(failed), "calls": calls, "kind": kind, "share": round(most / len(failed), 3)}
-    cause = CauseKind.POOL_EXHAUSTED if kind == "pool" else CauseKind.FAILING_DEPENDENCY
+    cause = CauseKind.HTTP_POOL_EXHAUSTED if kind == "pool" else CauseKind.FAILING_DEPENDENCY
     return [_evidence(text, cause, site, clear=clear, data=data)]
 
 
@@ -83,7 +83,7 @@ def slow(hosts: Sequence[str], routes: Mapping[str, Mapping[str, Tally]], usual:
         share = spent.seconds / max(1e-9, tally.took.total)
         data = {"host": host, "route": route, "share": round(share, 3), "first_byte_share": round(first, 3)}
         clear = site is not None and share >= _MAJORITY
-        cause = CauseKind.POOL_EXHAUSTED if waited >= _MAJORITY else CauseKind.SLOW_DEPENDENCY
+        cause = CauseKind.HTTP_POOL_EXHAUSTED if waited >= _MAJORITY else CauseKind.SLOW_DEPENDENCY
         found.append(_evidence(text, cause, site, clear=clear, data=data))
     return found
 
@@ -109,7 +109,7 @@ def waiting(held: Sequence[Call], tallies: Mapping[str, Tally]) -> list[Evidence
         tally = tallies[host]
         site, spent = max(tally.sites.items(), key=lambda item: item[1].seconds)
         text = f"{said}; {spent.calls} of the calls that use its connections are made at {site or _UNKNOWN}"
-        return [_evidence(text, CauseKind.POOL_EXHAUSTED, site, clear=False, data=data)]
+        return [_evidence(text, CauseKind.HTTP_POOL_EXHAUSTED, site, clear=False, data=data)]
     site, count = Counter(call.site for call in users).most_common(1)[0]
     unread = sum(call.stage == "body" for call in users)
     text = (
@@ -117,7 +117,7 @@ def waiting(held: Sequence[Call], tallies: Mapping[str, Tally]) -> list[Evidence
         f"{users[0].age():.1f} s{f', {unread} of them with an answer that is not read to its end' if unread else ''}"
     )
     clear = site is not None and count >= _MAJORITY * len(users)
-    return [_evidence(text, CauseKind.POOL_EXHAUSTED, site, clear=clear, data=data)]
+    return [_evidence(text, CauseKind.HTTP_POOL_EXHAUSTED, site, clear=clear, data=data)]
 
 
 def _waits(call: Call) -> float:
@@ -146,7 +146,7 @@ def hanging(calls: Sequence[Call]) -> list[Evidence]:
         f"({Counter(call.route for call in group).most_common(1)[0][0]}), the oldest {group[0].age():.1f} s ago"
         f"{f'; {pool} of them wait for a free connection' if pool else ''}{limit}"
     )
-    cause = CauseKind.POOL_EXHAUSTED if pool >= _MAJORITY * len(group) else CauseKind.SLOW_DEPENDENCY
+    cause = CauseKind.HTTP_POOL_EXHAUSTED if pool >= _MAJORITY * len(group) else CauseKind.SLOW_DEPENDENCY
     data = {"host": host, "hanging": len(calls), "count": count, "without_timeout": without}
     return [_evidence(text, cause, site, clear=site is not None and count >= _MAJORITY * len(calls), data=data)]
 

@@ -38,14 +38,30 @@ class LoggerDomain(Domain):
     name: ClassVar[str] = "logger"
     title: ClassVar[str] = "Application logs"
     metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric("total_count_1m", "records", description="in the last minute"),
-        Metric("error_count_1m", "records", description="ERROR and CRITICAL in the last minute"),
-        Metric("warning_count_1m", "records", description="WARNING in the last minute"),
-        Metric("error_rate_pct", "%", description="errors among the records of the last minute"),
-        Metric("unique_error_modules", "loggers", description="loggers with an error in the last minute"),
-        Metric("records_held", "records", description="records that can be read"),
+        Metric("total_count_1m", "records", description="in the last minute", direction="none"),
+        Metric(
+            "error_count_1m", "records", description="ERROR and CRITICAL in the last minute", direction="up", matters=10
+        ),
+        Metric("warning_count_1m", "records", description="WARNING in the last minute", direction="up", matters=30),
+        Metric(
+            "error_rate_pct", "%", description="errors among the records of the last minute", direction="up", matters=10
+        ),
+        Metric(
+            "unique_error_modules",
+            "loggers",
+            description="loggers with an error in the last minute",
+            direction="up",
+            matters=3,
+        ),
+        Metric("records_held", "records", description="records that can be read", direction="none"),
         Metric("ring_size", "records", description="the most records that are held"),
-        Metric("dropped", "records", description="pushed out of the ring by newer ones since recording began"),
+        Metric(
+            "dropped",
+            "records",
+            description="pushed out of the ring by newer ones since recording began",
+            kind="counter",
+            direction="none",
+        ),
     )
     sensors: ClassVar[tuple[Sensor, ...]] = (
         Sensor(

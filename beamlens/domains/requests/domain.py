@@ -45,26 +45,72 @@ class RequestsDomain(Domain):
     name: ClassVar[str] = "requests"
     title: ClassVar[str] = "Inbound requests"
     metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric("requests_per_s", "1/s", description="answered, over the last minute"),
-        Metric("count_1m", "requests", description="answered in the last minute"),
-        Metric("error_count_1m", "requests", description="failed: status 500 and above, exceptions, failed tasks"),
-        Metric("error_pct", "%", description="failed among those of the last minute"),
-        Metric("aborted_1m", "requests", description="ended by the client, or cancelled, in the last minute"),
-        Metric("p50_ms", "ms", description="median time of the last minute, over all routes"),
-        Metric("p95_ms", "ms", description="95th percentile of the last minute, over all routes"),
-        Metric("p99_ms", "ms", description="99th percentile of the last minute, over all routes"),
-        Metric("in_flight", "requests", description="under way now"),
-        Metric("oldest_in_flight_s", "s", description="age of the oldest under way that has not begun to answer"),
-        Metric("late", "requests", description="under way for longer than is usual for their route"),
-        Metric("queue_p95_ms", "ms", description="waited before it reached the process (X-Request-Start), tasks too"),
-        Metric("sql_pct", "%", description="part of the time of the last minute that was spent in SQL"),
-        Metric("http_pct", "%", description="part of the time that was spent in outgoing HTTP calls"),
+        Metric("requests_per_s", "1/s", description="answered, over the last minute", direction="none"),
+        Metric("count_1m", "requests", description="answered in the last minute", direction="none"),
+        Metric(
+            "error_count_1m",
+            "requests",
+            description="failed: status 500 and above, exceptions, failed tasks",
+            direction="up",
+            matters=5,
+        ),
+        Metric("error_pct", "%", description="failed among those of the last minute", direction="up", matters=5),
+        Metric(
+            "aborted_1m",
+            "requests",
+            description="ended by the client, or cancelled, in the last minute",
+            direction="up",
+            matters=10,
+        ),
+        Metric(
+            "p50_ms", "ms", description="median time of the last minute, over all routes", direction="up", matters=20
+        ),
+        Metric(
+            "p95_ms",
+            "ms",
+            description="95th percentile of the last minute, over all routes",
+            direction="up",
+            matters=50,
+        ),
+        Metric("p99_ms", "ms", description="99th percentile of the last minute, over all routes", direction="none"),
+        Metric("in_flight", "requests", description="under way now", direction="up", matters=10),
+        Metric(
+            "oldest_in_flight_s",
+            "s",
+            description="age of the oldest under way that has not begun to answer",
+            direction="up",
+            matters=5,
+        ),
+        Metric(
+            "late",
+            "requests",
+            description="under way for longer than is usual for their route",
+            direction="up",
+            matters=3,
+        ),
+        Metric(
+            "queue_p95_ms",
+            "ms",
+            description="waited before it reached the process (X-Request-Start), tasks too",
+            direction="up",
+            matters=50,
+        ),
+        Metric(
+            "sql_pct", "%", description="part of the time of the last minute that was spent in SQL", direction="none"
+        ),
+        Metric("http_pct", "%", description="part of the time that was spent in outgoing HTTP calls", direction="none"),
         Metric("by_status", description="counts of the last minute by status class; of tasks by outcome"),
-        Metric("routes", "routes", description="with a request in the last minute"),
+        Metric("routes", "routes", description="with a request in the last minute", direction="none"),
         Metric("slowest_route", description="the one with the highest p95 of the last minute"),
-        Metric("websockets_open", "sockets", description="open now"),
-        Metric("websockets_1m", "sockets", description="opened in the last minute"),
-        Metric("dropped", "requests", description="not in the numbers above, since recording began"),
+        Metric("websockets_open", "sockets", description="open now", direction="none"),
+        Metric("websockets_1m", "sockets", description="opened in the last minute", direction="none"),
+        Metric(
+            "dropped",
+            "requests",
+            description="not in the numbers above, since recording began",
+            kind="counter",
+            direction="none",
+        ),
     )
     sensors: ClassVar[tuple[Sensor, ...]] = (
         Sensor(

@@ -15,7 +15,14 @@ from beamlens.detect import Sensor, SensorState
 from beamlens.domains.arguments import clamp, error
 from beamlens.domains.domain import Domain, callback
 from beamlens.domains.runtime import declared, globals_scan
+from beamlens.domains.runtime.asked_atoms import AskedAtoms
+from beamlens.domains.runtime.asked_binaries import AskedBinaries
+from beamlens.domains.runtime.asked_loops import AskedLoops
+from beamlens.domains.runtime.asked_queues import AskedQueues
+from beamlens.domains.runtime.asked_schedulers import AskedSchedulers
+from beamlens.domains.runtime.asked_work import AskedWork
 from beamlens.domains.runtime.look import Look, interned_strings, look
+from beamlens.domains.runtime.watch import Watch
 from beamlens.evidence import Evidence
 from beamlens.metrics import Metric
 from beamlens.probes import process, stacks
@@ -23,16 +30,26 @@ from beamlens.probes.gil import GilReading, gil_enabled, ticker
 from beamlens.probes.process import ProcessNumbers
 
 _MB = 1e6
+_UNWATCHED = "measured while this domain is watched"
+_WHY = {
+    "event_loops": _UNWATCHED,
+    "loop_lag_ms": "no event loop has answered yet",
+    "loop_blocked_pct": _UNWATCHED,
+    "executor_stuck_s": _UNWATCHED,
+}
 
 
-class RuntimeDomain(Domain):
+class RuntimeDomain(AskedWork, AskedQueues, AskedSchedulers, AskedBinaries, AskedAtoms, AskedLoops, Domain):
     """The Python runtime of this process: memory, threads, file descriptors, the GIL.
 
     Utilisation is against the limits that really apply: control group, resource limits, machine; in a control group
     all of its processes count. ``run_queue_ms`` is how late a sleeping thread wakes up; the ``gil_`` numbers are the
     part of it in which it waited for the GIL, with waits for a processor (noisy neighbours, throttling, steal) taken
-    off, and only where this process's own threads explain it. Sensors tell steady growth of memory, descriptors and
-    threads, and a GIL that is kept.
+    off, and only where this process's own threads explain it. Sensors tell steady growth of memory, descriptors,
+    threads, tasks and queued work, a GIL that is kept, an event loop that is blocked by what it runs itself, and a
+    thread pool whose threads all stand still while work waits. Processes here are threads, tasks and actors; reductions
+    are CPU time; message queues are mailboxes, executors' queues and loops' ready queues. ``_pct`` of CPU: 100 is one
+    core.
     """
 
     name: ClassVar[str] = "runtime"
@@ -44,6 +61,7 @@ class RuntimeDomain(Domain):
         self._lock = threading.Lock()
         self._ticking_in: int | None = None
         self._cpu_before: tuple[float, float] | None = None
+        self.watch = Watch()
 
     def snapshot(self) -> dict[str, Any]:
         """All metrics, and each limit with its source; about 0.3 ms."""
@@ -55,25 +73,31 @@ class RuntimeDomain(Domain):
             "interned_strings": interned_strings(),
             "run_queue_ms": None if gil is None else round(gil.p95_ms, 3),
             "cpu_pct": self._cpu(now.numbers),
+            **{name: value if value is None else round(value, 3) for name, value in self.watch.sense().items()},
         }
-        missing = {name: now.reason(name) for name, value in data.items() if value is None}
+        missing = {name: _WHY.get(name) or now.reason(name) for name, value in data.items() if value is None}
         return {**data, "_unavailable": missing} if missing else data
 
     def sense(self) -> Mapping[str, float | None]:
-        """What the sensors read; about 0.3 ms, most of it for what the hypervisor took."""
-        return look(self._gil()).sensed()
+        """What the sensors read; about 0.5 ms. The first time it starts the stack sampler."""
+        self.watch.start()
+        return {**look(self._gil()).sensed(), **self.watch.sense()}
 
     def evidence(self, sensor: SensorState, /) -> Sequence[Evidence]:
-        """Look closer with the stack sampler and the heap walk; up to 4 seconds, in slices."""
-        from beamlens.domains.runtime import descriptors, gil, memory, threads
+        """Look closer with the stack sampler, the heap walk and the tasks; up to 4 seconds, in slices."""
+        from beamlens.domains.runtime import crowded, descriptors, gil, memory, threads
 
         explain = {"memory": memory.explain, "descriptor": descriptors.explain, "thread": threads.explain}
         explain["gil"] = gil.explain
+        watched = {"blocked": crowded.explain_loop, "executor": crowded.explain_executor, "task": crowded.explain_task}
         kind = sensor.name.partition("_")[0]
+        if kind in watched:
+            return watched[kind](sensor, self.watch)
         return explain[kind](sensor) if kind in explain else []
 
     def close(self) -> None:
-        """Stop the GIL ticker, if this started it; another look would start it again."""
+        """Stop the GIL ticker and the sampler, if this started them; another look would start them again."""
+        self.watch.stop()
         with self._lock:
             if self._ticking_in == os.getpid():
                 ticker.stop()
@@ -201,16 +225,3 @@ class RuntimeDomain(Domain):
         else:
             rows.sort(key=lambda row: str(row["name"]))
         return rows[: clamp(limit)]
-
-    @callback
-    def hot_functions(self, seconds: int = 1, limit: int = 10) -> Any:
-        """Samples all stacks for up to 3 seconds: at (line of the program) and its share of the samples."""
-        samples = stacks.sample(float(max(1, min(seconds, 3))))
-        total = max(1, sum(counter.total() for counter in samples.lines.values()))
-        counts: dict[str, int] = {}
-        for counter in samples.lines.values():
-            for frame, count in counter.items():
-                at = f"{frame.file}:{frame.line} {frame.function}"
-                counts[at] = counts.get(at, 0) + count
-        top = sorted(counts.items(), key=lambda item: -item[1])[: clamp(limit)]
-        return [{"at": at, "share": round(count / total, 3)} for at, count in top]

@@ -3,60 +3,10 @@
 from __future__ import annotations
 
 from beamlens.detect import SensorState
-from beamlens.domains.runtime import sites
-from beamlens.evidence import CauseKind, Evidence, Strength
-from beamlens.probes import heap, process, stacks
-from beamlens.probes.heap import Growing
-from beamlens.probes.source import line_of
-
-_EXPLAINS = 0.5
-_SUPPORTS = 0.15
-_WATCH = 2.5
+from beamlens.domains import leaks
+from beamlens.evidence import Evidence
 
 
 def explain(sensor: SensorState) -> list[Evidence]:
     """Look for containers that explain the growth; takes about 3 seconds."""
-    before = process.read().rss
-    growing, complete = heap.find_growing(_WATCH)
-    grown = max(0.0, (process.read().rss - before) / 1e6 / _WATCH)
-    rate = max(sensor.data.get("rate_per_s", 0.0), 0.01)
-    # What is measured while looking is nearer to the truth than what the sensor saw before, but noisy: between them.
-    rate = (rate + grown) / 2 if grown > 0 else rate
-    found = [_judge(one, rate) for one in growing]
-    evidence = [piece for piece in found if piece is not None][:3]
-    if not evidence:
-        evidence.append(_nothing(growing, rate, complete=complete))
-    return evidence
-
-
-def _judge(one: Growing, rate: float) -> Evidence | None:
-    megabytes = one.bytes_per_second / 1e6
-    share = megabytes / rate
-    if share < _SUPPORTS:
-        return None
-    executing = stacks.sample(0.5).functions()
-    finding = sites.find(one.holder, executing)
-    many = f"{one.containers} of its {one.type_name}s" if one.containers > 1 else one.type_name
-    text = (
-        f"{one.holder.path} ({many}) grew by {one.added} items in {one.seconds:.1f} s, about {megabytes:.2g} MB/s, "
-        f"{min(share, 1.0):.0%} of the growth of the process's memory ({rate:.2g} MB/s)"
-    )
-    if finding.place is not None:
-        text += f"; {finding.how}: {finding.place}: {line_of(finding.place)}"
-    conclusive = share >= _EXPLAINS and finding.place is not None
-    return Evidence(
-        text=text,
-        cause=CauseKind.MEMORY_LEAK,
-        strength=Strength.CONCLUSIVE if conclusive and finding.exact else Strength.SUPPORTING,
-        place=finding.place,
-        data={"items": one.added, "mb_per_s": round(megabytes, 3), "share": round(share, 3), "holder": one.holder.path},
-    )
-
-
-def _nothing(growing: list[Growing], rate: float, *, complete: bool) -> Evidence:
-    seen = "every container within reach was read" if complete else "the heap is too large to read it all"
-    text = (
-        f"no container that Python code holds explains the growth of {rate:.2g} MB/s ({len(growing)} grow a little; "
-        f"{seen}): memory of extension modules, or objects that are not in containers"
-    )
-    return Evidence(text=text, cause="container_growth", strength=Strength.EXCLUDES, data={"complete": complete})
+    return leaks.explain(sensor.data.get("rate_per_s", 0.0), "the process's memory")

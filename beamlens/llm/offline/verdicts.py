@@ -22,13 +22,20 @@ NAMES: dict[str, str] = {
     CauseKind.REPEATED_QUERIES: "queries repeated in a loop",
     CauseKind.SLOW_DEPENDENCY: "a slow dependency",
     CauseKind.BLOCKED_LOOP: "a blocked event loop",
+    CauseKind.QUEUE_OVERLOAD: "a queue that grows faster than it drains",
     CauseKind.CONNECTION_LEAK: "database connections that are not given back",
     CauseKind.IDLE_TRANSACTION: "a transaction that was left open",
     CauseKind.LOCK_WAIT: "a lock in the database that others wait for",
-    CauseKind.POOL_EXHAUSTED: "a pool of HTTP connections that has none left",
+    CauseKind.HTTP_POOL_EXHAUSTED: "a pool of HTTP connections that has none left",
     CauseKind.CRASH_LOOP: "a worker that crashes again and again",
-    CauseKind.MAILBOX_GROWTH: "an actor that falls behind its mailbox",
     CauseKind.ZOMBIE_PROCESSES: "ended child processes that nobody waits for",
+    CauseKind.CACHE_THRASH: "a cache that no longer answers",
+    CauseKind.GC_PRESSURE: "pressure on the garbage collector",
+    CauseKind.THREAD_LOCK: "threads that wait for a lock",
+    CauseKind.POOL_EXHAUSTED: "a thread pool whose threads are all stuck",
+    CauseKind.QUEUE_GROWTH: "a queue that is filled faster than it is emptied",
+    CauseKind.TASK_PILE_UP: "tasks that pile up",
+    CauseKind.LONG_GC: "long garbage collections",
 }
 
 # A cause on the left brings about symptoms that look like those on the right: each waiting thread holds a stack and
@@ -39,12 +46,15 @@ _EXPLAINS: dict[str, frozenset[str]] = {
     CauseKind.DESCRIPTOR_LEAK: frozenset({CauseKind.MEMORY_LEAK}),
     CauseKind.EXCEPTION_BURST: frozenset({CauseKind.ERROR_BURST}),
     CauseKind.GIL_HOG: frozenset({CauseKind.ERROR_BURST}),
-    CauseKind.BLOCKED_LOOP: frozenset({CauseKind.SLOW_LINE, CauseKind.ERROR_BURST}),
+    CauseKind.BLOCKED_LOOP: frozenset({CauseKind.SLOW_LINE, CauseKind.TASK_PILE_UP, CauseKind.ERROR_BURST}),
     CauseKind.REPEATED_QUERIES: frozenset({CauseKind.SLOW_QUERY, CauseKind.SLOW_LINE}),
-    CauseKind.SLOW_QUERY: frozenset({CauseKind.SLOW_LINE}),
-    CauseKind.SLOW_DEPENDENCY: frozenset({CauseKind.SLOW_LINE, CauseKind.POOL_EXHAUSTED, CauseKind.THREAD_PILE_UP}),
-    CauseKind.POOL_EXHAUSTED: frozenset({CauseKind.SLOW_LINE, CauseKind.THREAD_PILE_UP}),
+    CauseKind.HTTP_POOL_EXHAUSTED: frozenset({CauseKind.SLOW_LINE, CauseKind.THREAD_PILE_UP}),
     CauseKind.CRASH_LOOP: frozenset({CauseKind.EXCEPTION_BURST, CauseKind.ERROR_BURST, CauseKind.UNCAUGHT_EXCEPTION}),
+    CauseKind.SLOW_QUERY: frozenset({CauseKind.SLOW_LINE, CauseKind.QUEUE_OVERLOAD}),
+    CauseKind.SLOW_DEPENDENCY: frozenset(
+        {CauseKind.SLOW_LINE, CauseKind.QUEUE_OVERLOAD, CauseKind.HTTP_POOL_EXHAUSTED, CauseKind.THREAD_PILE_UP}
+    ),
+    CauseKind.QUEUE_OVERLOAD: frozenset({CauseKind.MEMORY_LEAK}),
     # Who cannot get a connection or a lock waits, piles up, and gives up with an error.
     CauseKind.CONNECTION_LEAK: frozenset(
         {CauseKind.FAILING_DEPENDENCY, CauseKind.EXCEPTION_BURST, CauseKind.ERROR_BURST, CauseKind.THREAD_PILE_UP}
@@ -54,6 +64,16 @@ _EXPLAINS: dict[str, frozenset[str]] = {
         {CauseKind.FAILING_DEPENDENCY, CauseKind.EXCEPTION_BURST, CauseKind.ERROR_BURST, CauseKind.THREAD_PILE_UP}
         | {CauseKind.SLOW_QUERY, CauseKind.SLOW_LINE, CauseKind.CONNECTION_LEAK, CauseKind.IDLE_TRANSACTION}
     ),
+    CauseKind.THREAD_LOCK: frozenset(
+        {
+            CauseKind.POOL_EXHAUSTED,
+            CauseKind.QUEUE_GROWTH,
+            CauseKind.THREAD_PILE_UP,
+            CauseKind.SLOW_LINE,
+            CauseKind.ERROR_BURST,
+        }
+    ),
+    CauseKind.POOL_EXHAUSTED: frozenset({CauseKind.QUEUE_GROWTH, CauseKind.TASK_PILE_UP, CauseKind.ERROR_BURST}),
 }
 
 
@@ -86,7 +106,7 @@ def candidates(evidence: Iterable[Evidence]) -> list[Candidate]:
     """
     by_cause: dict[str, list[Evidence]] = {}
     for piece in evidence:
-        if piece.strength != Strength.EXCLUDES:
+        if piece.strength not in (Strength.EXCLUDES, Strength.CONTEXT):
             by_cause.setdefault(piece.cause, []).append(piece)
     found = [candidate for cause, pieces in by_cause.items() for candidate in _split(cause, pieces)]
     return sorted(found, key=lambda c: (not c.conclusive, c.place is None, -len(c.pieces)))

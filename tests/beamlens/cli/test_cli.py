@@ -53,7 +53,10 @@ def test_version_loads_no_engine():
         (("run",), "give a program"),
         (("run", "--", "/no/such.py"), "there is no file '/no/such.py'"),
         (("run", "-m"), "-m needs the name of a module"),
-        (("run", "--watchers", "nope", "--", __file__), "the domains are: exception, logger, requests, runtime"),
+        (
+            ("run", "--watchers", "nope", "--", __file__),
+            "the domains are: ",
+        ),
         (("run", "--report", "/no/such/folder/x", "--", __file__), "there is no folder for the report"),
         (("nope",), "No such command"),
     ],

@@ -4,12 +4,13 @@ from contextlib import contextmanager
 
 import pytest
 
-from beamlens.coordinator import AlertInbox, CoordinatorActor, Insights
+from beamlens.coordinator import AlertInbox, CoordinatorActor, Insights, RunRequest
 from beamlens.evidence import Evidence, Place, Strength
 from beamlens.findings import status
 from beamlens.llm.offline import OfflineAnalyst
 from beamlens.testing import ScriptedClient, tool
 from beamlens_actors import Registry
+from beamlens_actors.testing import FakeClock
 from beamlens_supervision import Supervisor
 from tests.beamlens.coordinator.test_inbox import alert
 from tests.support.agents import services
@@ -153,3 +154,34 @@ def test_the_offline_analyst_says_that_it_does_not_know_and_what_is_ruled_out():
     assert produced.confidence == "low"
     assert "The cause is not known; ruled out: no container grows" in produced.summary
     assert produced.ruled_out == ("no container grows",)
+
+
+ASKED = RunRequest("anomaly", "Detector anomaly escalation", "orders.latency_ms: 200")
+
+
+def test_a_run_that_is_asked_for_is_told_why():
+    client = ScriptedClient([tool("done")])
+    with coordinating(client) as (_inbox, _insights, events, registry):
+        registry.lookup(("coordinator", "coordinator")).tell(ASKED)
+        events.wait_for("coordinator.run_stopped", stopped_by="done")
+    said = str(client.requests[0].messages)
+    assert "This run was asked for by anomaly: Detector anomaly escalation." in said
+    assert "orders.latency_ms: 200" in said
+
+
+def test_the_alert_that_follows_a_request_is_part_of_the_same_run():
+    first = alert()
+    client = ScriptedClient([tool("get_alerts"), insight(first.id), tool("done")])
+    with FakeClock() as clock, coordinating(client) as (inbox, insights, events, registry):
+        ref = registry.lookup(("coordinator", "coordinator"))
+        ref.tell(ASKED)
+        ref.ask(status)
+        inbox.offer(first)
+        events.wait_for("coordinator.alert_received")
+        ref.ask(status)
+        clock.advance(1)
+        events.wait_for("coordinator.run_stopped", stopped_by="done")
+        clock.advance(100)
+        assert ref.ask(status).running is False
+    assert len(insights.all()) == 1
+    assert "orders.latency_ms: 200" in str(client.requests[0].messages)

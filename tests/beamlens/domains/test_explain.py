@@ -156,6 +156,6 @@ def test_a_lazy_object_of_the_host_is_not_woken_by_the_walk(monkeypatch):
 
 def test_our_own_objects_are_not_walked():
     mine = heap.Walk()
-    for _container, index in mine.containers:
+    for index in mine.nodes:
         holder = mine.holder(index)
         assert holder is None or not holder.module.startswith("beamlens"), holder

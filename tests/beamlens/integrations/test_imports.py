@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-FRAMEWORKS = ("flask", "django", "fastapi", "starlette", "celery", "werkzeug", "asgiref")
+FRAMEWORKS = ("flask", "django", "fastapi", "starlette", "celery", "werkzeug", "asgiref", "loguru", "structlog")
 
 
 @pytest.mark.parametrize(

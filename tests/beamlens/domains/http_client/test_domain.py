@@ -154,7 +154,7 @@ def test_a_wait_for_the_pool_names_the_line_that_keeps_its_connections(client):
     assert "pool_wait_ms_threshold" in active
     (piece,) = client.domain.evidence(active["pool_wait_ms_threshold"])
     assert (piece.cause, piece.strength, piece.place) == (
-        CauseKind.POOL_EXHAUSTED, Strength.CONCLUSIVE, keeper.place,
+        CauseKind.HTTP_POOL_EXHAUSTED, Strength.CONCLUSIVE, keeper.place,
     )  # fmt: skip
     assert "2 of them with an answer that is not read to its end" in piece.text
 

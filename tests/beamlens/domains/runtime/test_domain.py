@@ -263,7 +263,8 @@ def test_a_limit_is_kept_and_a_wrong_order_lists_the_choices(domain):
 def test_the_built_in_domains_are_found_by_name():
     assert BUILT_IN["runtime"] is RuntimeDomain
     assert dict(BUILT_IN)["logger"] is LoggerDomain is built_in("logger")
-    assert {"database", "exception", "logger", "requests", "runtime"} <= set(BUILT_IN)
+    assert {"allocator", "anomaly", "database", "ets", "exception", "gc", "logger", "overload"} <= set(BUILT_IN)
+    assert {"ports", "requests", "runtime", "system", "tracer", "vm_events"} <= set(BUILT_IN)
     with pytest.raises(KeyError):
         BUILT_IN["nonsense"]
 

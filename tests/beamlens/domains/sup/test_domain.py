@@ -272,7 +272,7 @@ def test_a_mailbox_that_grows_names_the_actor_and_the_line_it_is_at(domain):
             active = {state.name: state for state in bank.active()}
     assert list(active) == ["mailbox_growth"]
     (piece,) = domain.evidence(active["mailbox_growth"])
-    assert (piece.cause, piece.strength) == (CauseKind.MAILBOX_GROWTH, Strength.CONCLUSIVE)
+    assert (piece.cause, piece.strength) == (CauseKind.QUEUE_OVERLOAD, Strength.CONCLUSIVE)
     assert piece.place.line == Worker.on_receive.__code__.co_firstlineno + 4
     assert "waiting messages of 10000 that fit wait for the actor slow-worker (Worker)" in piece.text
     assert domain.callbacks()["sup_mailboxes"](1)[0]["name"] == "slow-worker"

@@ -1,0 +1,94 @@
+"""Long pauses of the garbage collector, for several users: one tap, shared and counted."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from typing import NamedTuple
+
+from beamlens.probes.gc_tap import GcTap
+from beamlens_actors import clock
+
+LONG = 0.1
+"""From how many seconds on a pause is long."""
+
+_MOST_LONG = 200
+
+
+class Pause(NamedTuple):
+    """A long collection.
+
+    Attributes:
+        at: When it ended, seconds since the epoch.
+        seconds: How long it took, with all other Python threads stopped.
+        generation: Which generation was collected, as the interpreter numbers them.
+        collected: Objects that it freed.
+        uncollectable: Objects that it could not free.
+    """
+
+    at: float
+    seconds: float
+    generation: int
+    collected: int
+    uncollectable: int
+
+
+class GcPauses:
+    """Started and stopped by count. Not alive in a forked child.
+
+    Attributes:
+        long: The last 200 long pauses, the newest last.
+    """
+
+    def __init__(self) -> None:
+        self._tap = GcTap()
+        self.lost_in_fork()
+
+    def lost_in_fork(self) -> None:
+        """A child has no users; takes no lock, since another thread of the parent may have held it."""
+        self._lock = threading.Lock()
+        self._users = 0
+        self.long: deque[Pause] = deque(maxlen=_MOST_LONG)
+        self._tap.uninstall()
+
+    @property
+    def installed(self) -> bool:
+        """Whether the tap is in place."""
+        return self._tap.installed
+
+    def start(self) -> None:
+        """Install, or count one more user."""
+        with self._lock:
+            self._users += 1
+            self._tap.install()
+
+    def stop(self) -> None:
+        """Count one user less; the last one takes the tap out."""
+        with self._lock:
+            self._users = max(0, self._users - 1)
+            if not self._users:
+                self._tap.uninstall()
+                self._tap.drain()
+                self.long.clear()
+
+    def recent(self, seconds: float) -> list[Pause]:
+        """The long pauses of the last seconds; takes in what the tap has recorded."""
+        with self._lock:
+            for one in self._tap.drain():
+                if one.seconds >= LONG:
+                    ago = time.perf_counter() - one.began_ns / 1e9 - one.seconds
+                    at = clock.time() - max(0.0, ago)
+                    self.long.append(Pause(at, one.seconds, one.generation, one.collected, one.uncollectable))
+            since = clock.time() - seconds
+            return [pause for pause in self.long if pause.at >= since]
+
+
+pauses = GcPauses()
+"""The one of this process."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=pauses.lost_in_fork)
+
+__all__ = ["LONG", "GcPauses", "Pause", "pauses"]

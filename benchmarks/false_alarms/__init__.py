@@ -1,0 +1,1 @@
+"""How often a healthy process would wake somebody."""
