@@ -15,7 +15,8 @@ class Web:
     """Where it is, and what it was told.
 
     Its paths: ``/ok...``, ``/chunked``, ``/500``, ``/404``, ``/redirect``, ``/reset``, ``/flaky`` (503 twice, then
-    200), ``/short`` (hangs up in the middle of the body), ``/hang`` and ``/halt`` (no answer, half of one, until released).
+    200), ``/short`` (hangs up in the middle of the body), ``/hang`` and ``/halt`` (no answer, half of one, until it is
+    released).
     """
 
     def __init__(self, server):
