@@ -8,6 +8,7 @@ import threading
 import pykka
 import pytest
 
+from beamlens import Beamlens
 from beamlens.application import tree as own_tree
 from beamlens.detect import SensorBank
 from beamlens.domains import SupDomain
@@ -363,3 +364,14 @@ def test_the_store_takes_its_ear_out_at_an_orderly_end():
     sup.stop()
     assert observers() == ()
     assert clock.time() > 0
+
+
+def test_an_instance_of_beamlens_is_its_own_and_none_of_the_hosts(shop):
+    with Beamlens.start(watchers=["sup", "runtime"]) as lens:
+        domain = lens.domain("sup")
+        domain.callbacks()["sup_list"]()
+        data = domain.snapshot()
+        assert domain.callbacks()["sup_unlinked_processes"]() == []
+    assert (data["supervisor_count"], data["total_children"], data["unlinked"]) == (2, 3, 0)
+    assert data["own_supervisor_count"] >= 8
+    assert data["own_children"] >= 10
