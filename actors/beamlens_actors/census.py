@@ -12,6 +12,8 @@ from beamlens_actors.ref import ActorRef
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import pykka
+
 
 class Resident(NamedTuple):
     """A living actor.
@@ -56,3 +58,38 @@ def _pykkas(ref: Any) -> Resident | None:
     if not isinstance(inbox, queue.Queue):
         return None  # of another framework, such as eventlet
     return Resident(id(inbox), cls.__name__, cls.__module__, len(inbox.queue), inbox.maxsize or None, 0, None)
+
+
+class Ties(NamedTuple):
+    """Who would hear of an actor's end.
+
+    Attributes:
+        linked: The actors that it is linked to.
+        monitors: How many monitor it.
+    """
+
+    linked: tuple[ActorRef[Any], ...]
+    monitors: int
+
+
+def living_actors() -> list[pykka.ActorRef[Any]]:
+    """All actors of this process that live, those of plain Pykka included; asks none of them."""
+    return [ref for ref in list(ActorRegistry._actor_refs) if ref.is_alive()]  # noqa: SLF001 - as above
+
+
+def ties(ref: pykka.ActorRef[Any]) -> Ties | None:
+    """Who would hear of the end of `ref`; `None` for an actor of plain Pykka, which has no such ties."""
+    return Ties(*ref._cell.bonds.ties()) if isinstance(ref, ActorRef) else None  # noqa: SLF001 - of this package
+
+
+def waiting_messages(ref: pykka.ActorRef[Any]) -> int | None:
+    """How many messages wait for `ref`; `None` where its mailbox does not tell."""
+    if isinstance(ref, ActorRef):
+        return ref.mailbox_stats().size
+    inbox: Any = ref.actor_inbox
+    return len(inbox.queue) if isinstance(inbox, queue.Queue) else None
+
+
+def thread_of(ref: pykka.ActorRef[Any]) -> int | None:
+    """Ident of the thread of `ref`; `None` when it has none of its own, or it is not known."""
+    return _ours(ref).thread if isinstance(ref, ActorRef) else None

@@ -12,6 +12,7 @@ from beamlens.domains.http_client.call import Call, answered, begin, count_lost,
 from beamlens.domains.http_client.patching import Alive, Method, Patch
 
 _LEAST_WAIT = 0.001
+_CONNECTING = ("connection.", "proxy.", "socks")
 _CONNECTS = frozenset({"connection.connect_tcp.started", "connection.connect_unix_socket.started"})
 
 
@@ -56,9 +57,14 @@ def _tracing(extensions: dict[str, Any], call: Call) -> dict[str, Any]:
 
     def trace(name: str, info: Any) -> Any:
         hear(name)
-        return None if before is None else before(name, info)
+        if before is not None:
+            return before(name, info)
+        if not name.startswith(_CONNECTING):
+            ours.pop("trace", None)  # all is heard; each further word would cost 3 us
+        return None
 
-    return {**extensions, "trace": trace}
+    ours = {**extensions, "trace": trace}
+    return ours
 
 
 def _tracing_async(extensions: dict[str, Any], call: Call) -> dict[str, Any]:
@@ -69,8 +75,11 @@ def _tracing_async(extensions: dict[str, Any], call: Call) -> dict[str, Any]:
         hear(name)
         if before is not None:
             await before(name, info)
+        elif not name.startswith(_CONNECTING):
+            ours.pop("trace", None)
 
-    return {**extensions, "trace": trace}
+    ours = {**extensions, "trace": trace}
+    return ours
 
 
 def _handle_request(original: Method, alive: Alive) -> Method:

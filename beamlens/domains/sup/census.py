@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from beamlens.domains.sup.kinship import Kinship
-from beamlens_actors import ActorError, ActorRef, Future, clock, living_actors, waiting_messages
+from beamlens_actors import ActorError, ActorRef, Future, clock, living_actors, ties, waiting_messages
 from beamlens_supervision import ChildInfo, ParentRef
 
 _ANSWER = 0.2
 _IDLE_TIMES = 100
 _LEAST_PAUSE = 0.9
+_MOST_ALONE = 200
+_SUPERVISED = frozenset({"beamlens", "beamlens_supervision"})
 
 Described = list[tuple[ChildInfo, int]]
 
@@ -56,12 +59,16 @@ class View:
         actors: How many actors live.
         largest: The fullest mailboxes, the fullest first; at most 50.
         waiting: Messages that wait, in all mailboxes.
+        unlinked: Actors of the host's that nobody would hear the end of; at most 200.
+        unlinked_count: How many these are.
     """
 
     supervisors: tuple[Supervised, ...] = ()
     actors: int = 0
     largest: tuple[Box, ...] = ()
     waiting: int = 0
+    unlinked: tuple[Any, ...] = ()
+    unlinked_count: int = 0
 
     def named(self, name: str) -> list[Supervised]:
         """The supervisors of a name."""
@@ -88,9 +95,10 @@ class Census:
         with self._lock:
             now = clock.monotonic()
             if fresh or now >= self._next or now < self._at:
+                began = time.thread_time()  # to wait for a busy supervisor costs nothing
                 self._view = self._look()
                 self._at = now
-                self._next = now + max(_LEAST_PAUSE, _IDLE_TIMES * (clock.monotonic() - now))
+                self._next = now + max(_LEAST_PAUSE, _IDLE_TIMES * (time.thread_time() - began))
             return self._view
 
     def _look(self) -> View:
@@ -107,7 +115,18 @@ class Census:
         counted = [(count, ref) for ref in refs if (count := waiting_messages(ref))]
         counted.sort(key=lambda pair: -pair[0])
         largest = tuple(Box(ref, count, _capacity(ref), self._kinship.is_own(ref)) for count, ref in counted[:50])
-        return View(found, len(refs), largest, sum(count for count, _ in counted))
+        # After the supervisors were asked: a task of this moment is known as somebody's by now, or it has ended.
+        alone = [ref for ref in refs if self._is_alone(ref)]
+        waiting = sum(count for count, _ in counted)
+        return View(found, len(refs), largest, waiting, tuple(alone[:_MOST_ALONE]), len(alone))
+
+    def _is_alone(self, ref: Any) -> bool:
+        bonds = ties(ref)
+        if bonds is not None and (bonds.linked or bonds.monitors):
+            return False
+        # Tasks have their supervisor always, linked or not; one that is busy has not told of them.
+        ours = str(ref.actor_class.__module__).partition(".")[0] in _SUPERVISED
+        return not ours and not isinstance(ref, ParentRef) and not self._kinship.is_own(ref) and bool(ref.is_alive())
 
     def _ask(self, supervisors: Sequence[ParentRef]) -> None:
         """Ask those who owe no answer: a busy one must not find a hundred questions of ours afterwards."""

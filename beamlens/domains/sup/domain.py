@@ -27,8 +27,8 @@ from beamlens.domains.sup.views import (
 )
 from beamlens.evidence import Evidence
 from beamlens.metrics import Metric
-from beamlens_actors import ActorRef, abandoned, clock, living_actors, ties
-from beamlens_supervision import ChildSpec, ParentRef
+from beamlens_actors import ActorRef, abandoned, clock
+from beamlens_supervision import ChildSpec
 
 _MOST_LISTED = 200
 _SHOWN_NAMES = 30
@@ -148,7 +148,7 @@ class SupDomain(Domain):
             "crash_loops": int(sensed["crash_loops"] or 0) if recording else None,
             "gave_up_1h": len(self.recorder.resigned(3600.0)) if recording else None,
             "orphans": len(self._orphans()),
-            "unlinked": len(self._unlinked()),
+            "unlinked": view.unlinked_count,
             "mailbox_messages": view.waiting,
             "largest_mailbox": 0 if fullest is None else fullest.waiting,
             "largest_mailbox_actor": "" if fullest is None else _name(fullest.ref),
@@ -183,19 +183,6 @@ class SupDomain(Domain):
 
     def _orphans(self) -> list[ActorRef[Any]]:
         return [ref for ref, parent in self._kinship.all() if parent.ended and ref.is_alive()]
-
-    def _unlinked(self) -> list[Any]:
-        found = []
-        for ref in living_actors():
-            bonds = ties(ref)
-            alone = bonds is None or not (bonds.linked or bonds.monitors)
-            if alone and not isinstance(ref, ParentRef) and not self._is_own(ref):
-                found.append(ref)
-        return found
-
-    def _is_own(self, ref: Any) -> bool:
-        module = str(ref.actor_class.__module__)
-        return module.partition(".")[0] == "beamlens" or self._kinship.is_own(ref)
 
     # -- why -------------------------------------------------------------------------------------------------
 
@@ -266,7 +253,7 @@ class SupDomain(Domain):
 
         Beamlens's own left out. At most 50; about 3 us an actor.
         """
-        return [actor_row(ref) for ref in self._unlinked()[: clamp(limit)]]
+        return [actor_row(ref) for ref in self._census.view(fresh=True).unlinked[: clamp(limit)]]
 
     @callback
     def orphaned_processes(self, limit: int = 50) -> Any:
