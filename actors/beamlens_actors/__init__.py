@@ -5,7 +5,7 @@ from beamlens_actors.actor import Actor
 from beamlens_actors.backends import offload, set_default_backend
 from beamlens_actors.backends.threads import abandoned, is_actor_thread, set_thread_limit
 from beamlens_actors.backends.watchdog import set_max_blocking_time
-from beamlens_actors.census import Ties, living_actors, thread_of, ties, waiting_messages
+from beamlens_actors.census import Ties, backlog, living_actors, thread_of, ties, waiting_messages
 from beamlens_actors.context import current_actor
 from beamlens_actors.errors import (
     Aborted,
@@ -100,6 +100,7 @@ __all__ = [
     "UnknownBackend",
     "Waker",
     "abandoned",
+    "backlog",
     "current_actor",
     "is_actor_thread",
     "living_actors",

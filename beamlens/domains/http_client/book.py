@@ -172,6 +172,7 @@ class Book:
         self.total += 1
         _past(self._hosts, call.host, call.host, slot, MOST_HOSTS).tally(slot).add(call)
         _past(self._routes, call.route, call.host, slot, MOST_ROUTES).tally(slot).add(call)
+        call.path = ""  # the route says enough, and no id is kept
         if call.failed:
             self._failed.append(call)
         self._keep_if_slow(slot, call)

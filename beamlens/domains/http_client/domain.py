@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 from beamlens.detect import Reading, Sensor, SensorState, Told
 from beamlens.domains.arguments import clamp, error
 from beamlens.domains.domain import Domain, callback
-from beamlens.domains.http_client import call as calls
 from beamlens.domains.http_client import taps, why
 from beamlens.domains.http_client.book import WINDOW, Tally
 from beamlens.domains.http_client.call import Call
@@ -147,7 +146,7 @@ class HttpClientDomain(Domain):
             "hosts": len(hosts),
             "slowest_host": max(hosts, key=lambda name: hosts[name].took.percentile(0.95) or 0.0, default=None),
             "libraries": taps.heard(),
-            "dropped": self.recorder.dropped() + calls.lost(),
+            "dropped": self.recorder.dropped(),
         }
         missing = {name: "no call in the last minute" for name, value in data.items() if value is None}
         return {**data, "_unavailable": missing} if missing else data

@@ -50,7 +50,9 @@ def _chain(error: BaseException) -> list[BaseException]:
             continue
         found.append(one)
         # What was being handled only counts where nobody said what the cause is.
-        cause = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
+        cause = one.__cause__  # "or" would ask whether it is true, which may be the program's code
+        if cause is None and not one.__suppress_context__:
+            cause = one.__context__
         inner = one.exceptions if isinstance(one, BaseExceptionGroup) else ()
         reason = one.__dict__.get("reason")  # urllib3's and urllib's own word for the cause
         left += [each for each in (cause, reason, *inner) if isinstance(each, BaseException)]

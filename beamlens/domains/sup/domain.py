@@ -13,6 +13,7 @@ from beamlens.domains.domain import Domain, callback
 from beamlens.domains.sup import watch, why
 from beamlens.domains.sup.census import Census, Supervised
 from beamlens.domains.sup.kinship import Kinship
+from beamlens.domains.sup.mailboxes import Mailboxes
 from beamlens.domains.sup.processes import ChildProcess, Processes
 from beamlens.domains.sup.recorder import RESTARTED, SupRecorder
 from beamlens.domains.sup.store import SupStore
@@ -67,7 +68,13 @@ class SupDomain(Domain):
         Metric("mailbox_messages", "messages", description="that wait, in all mailboxes"),
         Metric("largest_mailbox", "messages", description="the fullest of the host's"),
         Metric("largest_mailbox_actor", description="whose that is"),
-        Metric("mailbox_used_pct", "%", high=80, critical=95, description="of the fullest, of what it may hold"),
+        Metric(
+            "mailbox_used_pct",
+            "%",
+            high=80,
+            critical=95,
+            description="of what the one closest to its limit may hold",
+        ),
         Metric("abandoned_threads", "threads", description="of actors that were killed and did not end"),
         Metric("child_processes", "processes", description="of this process"),
         Metric("zombie_processes", "processes", high=5, critical=200, description="ended for long and not waited for"),
@@ -96,6 +103,7 @@ class SupDomain(Domain):
         self._zombie_after = float(zombie_after)
         self._kinship = Kinship()
         self._census = Census(self._kinship)
+        self._mailboxes = Mailboxes(self._kinship)
         self._processes = Processes()
         self._loops: list[watch.Loop] = []
         self.recorder = SupRecorder(self._kinship)
@@ -131,7 +139,8 @@ class SupDomain(Domain):
         host = [one for one in view.supervisors if not one.own]
         own = [one for one in view.supervisors if one.own]
         recording = self.recorder.since is not None
-        fullest = view.largest_of(own=False)
+        backlog = self._mailboxes.look()
+        fullest = backlog.largest_of(own=False)
         children = self._processes.look()
         crashes = self.recorder.crashes(60.0)
         data: dict[str, Any] = {
@@ -141,7 +150,7 @@ class SupDomain(Domain):
             "own_supervisor_count": len(own),
             "own_children": sum(len(one.children or ()) for one in own),
             "busy_supervisors": sum(one.children is None for one in view.supervisors),
-            "actors": view.actors,
+            "actors": backlog.actors,
             "restarts_1m": self.recorder.rates.count((RESTARTED, False), 60) if recording else None,
             "own_restarts_1m": self.recorder.rates.count((RESTARTED, True), 60) if recording else None,
             "crashes_1m": sum(not one.own for one in crashes) if recording else None,
@@ -149,7 +158,7 @@ class SupDomain(Domain):
             "gave_up_1h": len(self.recorder.resigned(3600.0)) if recording else None,
             "orphans": len(self._orphans()),
             "unlinked": view.unlinked_count,
-            "mailbox_messages": view.waiting,
+            "mailbox_messages": backlog.waiting,
             "largest_mailbox": 0 if fullest is None else fullest.waiting,
             "largest_mailbox_actor": "" if fullest is None else _name(fullest.ref),
             "mailbox_used_pct": sensed["mailbox_used_pct"],
@@ -163,16 +172,16 @@ class SupDomain(Domain):
         return {**data, "_unavailable": missing} if missing else data
 
     def sense(self) -> Mapping[str, float | None]:
-        """Crash loops, the fullest mailboxes, zombies; the actors are looked at for a hundredth of the time at most."""
+        """Crash loops, the fullest mailboxes, zombies; about 0.1 ms and 0.3 us an actor, and asks nobody."""
         self._loops = watch.loops(self.recorder)
-        view = self._census.view()
-        fullest = view.largest_of(own=False)
-        shares = [100 * box.waiting / box.capacity for box in view.largest if box.capacity]
+        self._census.refresh()
+        backlog = self._mailboxes.look()
+        fullest = backlog.largest_of(own=False)
         return {
             "crash_loops": float(sum(not loop.own for loop in self._loops)),
             "own_crash_loops": float(sum(loop.own for loop in self._loops)),
             "largest_mailbox": 0.0 if fullest is None else float(fullest.waiting),
-            "mailbox_used_pct": round(max(shares, default=0.0), 1),
+            "mailbox_used_pct": backlog.used,
             "zombie_processes": float(len(self._zombies())),
         }
 
@@ -193,9 +202,9 @@ class SupDomain(Domain):
             own = name == "own_crash_loop"
             return why.crash_loops([loop for loop in watch.loops(self.recorder) if loop.own is own])
         if name in ("mailbox_growth", "mailbox_used_pct_threshold"):
-            view = self._census.view(fresh=True)
-            fullest = view.largest_of(own=False) if name == "mailbox_growth" else next(iter(view.largest), None)
-            return why.mailbox(fullest, view.waiting)
+            backlog = self._mailboxes.look(fresh=True)
+            grows = name == "mailbox_growth"
+            return why.mailbox(backlog.largest_of(own=False) if grows else backlog.tightest, backlog.waiting)
         if name == "zombie_processes_threshold":
             return why.zombies(self._zombies(fresh=True), clock.monotonic())
         return ()
@@ -296,8 +305,8 @@ class SupDomain(Domain):
 
     @callback
     def mailboxes(self, limit: int = 10) -> Any:
-        """The fullest mailboxes: actor, messages, capacity, own. At most 50; about 2 us an actor."""
-        held = self._census.view(fresh=True).largest[: clamp(limit)]
+        """The fullest mailboxes: actor, messages, capacity, own. At most 50; about 0.3 us an actor."""
+        held = self._mailboxes.look(fresh=True).largest[: clamp(limit)]
         return [{**actor_row(box.ref), "capacity": box.capacity, "own": box.own} for box in held]
 
     @callback

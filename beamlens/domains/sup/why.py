@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 
-from beamlens.domains.sup.census import Box
+from beamlens.domains.sup.mailboxes import Box
 from beamlens.domains.sup.processes import ChildProcess
 from beamlens.domains.sup.watch import WINDOW, Loop
 from beamlens.evidence import CauseKind, Evidence, Place, Strength
