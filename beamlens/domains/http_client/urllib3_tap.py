@@ -17,7 +17,7 @@ def _urlopen(original: Method, alive: Alive) -> Method:
     def urlopen(self: Any, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
         if not alive():
             return original(self, method, url, *args, **kwargs)
-        call = _begin(self, method, url, kwargs["retries"] if "retries" in kwargs else args[2:3])
+        call = _begin(self, method, url, kwargs["retries"] if "retries" in kwargs else next(iter(args[2:3]), None))
         if call is None:
             return original(self, method, url, *args, **kwargs)
         before = CURRENT.get()
@@ -35,12 +35,12 @@ def _urlopen(original: Method, alive: Alive) -> Method:
     return urlopen
 
 
-def _begin(pool: Any, method: str, url: str, given: Any) -> Call | None:
+def _begin(pool: Any, method: str, url: str, policy: Any) -> Call | None:
     try:
         outer = CURRENT.get()
         if outer is not None and not outer.over and outer.library == "urllib3" and outer.thread == _ident():
             # urllib3 calls itself for the next try, and to follow a redirect.
-            if not _is_redirect(given):
+            if not _is_redirect(policy):
                 outer.retries += 1
             return None
         host, port, path = target(pool.host, pool.port, url)
@@ -50,13 +50,8 @@ def _begin(pool: Any, method: str, url: str, given: Any) -> Call | None:
         return None
 
 
-def _is_redirect(given: Any) -> bool:
-    """Whether the last thing that urllib3 noted of a call is that it was sent elsewhere.
-
-    Args:
-        given: Its `Retry`, or that as the only one of a tuple.
-    """
-    policy = given[0] if isinstance(given, tuple) and given else given
+def _is_redirect(policy: Any) -> bool:
+    """Whether the last thing that urllib3's `Retry` has noted of a call is that it was sent elsewhere."""
     history = getattr(policy, "history", ())
     return bool(history) and history[-1].redirect_location is not None
 

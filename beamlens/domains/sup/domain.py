@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
@@ -39,9 +38,9 @@ class SupDomain(Domain):
     """Supervision trees of this process, the host's and Beamlens's own, all actors (plain Pykka too), child processes.
 
     Numbers named ``own`` are of Beamlens's own trees; all others are the host's. A crash loop is a worker that crashed
-    three times within a minute, or over which its supervisor gave up: then all under that supervisor is gone, and its
-    own supervisor, if there is one, has to start it again. Orphans outlived their supervisor; unlinked actors have
-    nobody who would hear of their end.
+    three times within a minute, or steadily five times within ten, or over which its supervisor gave up: then all under
+    that supervisor is gone, and its own supervisor, if there is one, has to start it again. Orphans outlived their
+    supervisor; unlinked actors have nobody who would hear of their end.
 
     Normal: a crash now and then with one restart, some stopped children, mailboxes that empty themselves, child
     processes that come and go, a zombie for a few seconds. Worth an alert: crash loops (say exception and line), a
@@ -62,7 +61,7 @@ class SupDomain(Domain):
         Metric("own_restarts_1m", "restarts", description="of Beamlens's own, in the last minute"),
         Metric("crashes_1m", "crashes", description="of supervised children, in the last minute"),
         Metric("crash_loops", "workers", description="of the host's, that crash again and again"),
-        Metric("gave_up_1h", "supervisors", description="that gave up in the last hour"),
+        Metric("gave_up_1h", "supervisors", description="of the host's, that gave up in the last hour"),
         Metric("orphans", "actors", description="that outlived their supervisor"),
         Metric("unlinked", "actors", description="that nobody would hear the end of"),
         Metric("mailbox_messages", "messages", description="that wait, in all mailboxes"),
@@ -155,7 +154,7 @@ class SupDomain(Domain):
             "own_restarts_1m": self.recorder.rates.count((RESTARTED, True), 60) if recording else None,
             "crashes_1m": sum(not one.own for one in crashes) if recording else None,
             "crash_loops": int(sensed["crash_loops"] or 0) if recording else None,
-            "gave_up_1h": len(self.recorder.resigned(3600.0)) if recording else None,
+            "gave_up_1h": sum(not one.own for one in self.recorder.resigned(3600.0)) if recording else None,
             "orphans": len(self._orphans()),
             "unlinked": view.unlinked_count,
             "mailbox_messages": backlog.waiting,
@@ -274,14 +273,14 @@ class SupDomain(Domain):
     def tree_integrity(self, supervisor_name: str) -> Any:
         """A supervisor's direct children by state, and its anomalies.
 
-        crash_loop (three crashes in a minute), high_undefined_ratio (over half do not run), large_supervisor (over
-        100), busy. About 50 us.
+        crash_loop (three crashes in a minute, or five in ten), high_undefined_ratio (over half do not run),
+        large_supervisor (over 100), busy. About 50 us.
         """
         one = self._find(supervisor_name)
         if not isinstance(one, Supervised):
             return one
-        crashes = [crash for crash in self.recorder.crashes(60.0) if crash.supervisor == supervisor_name]
-        return integrity(one, self._census.view(), Counter(crash.child for crash in crashes))
+        loops = [loop for loop in watch.loops(self.recorder) if loop.supervisor == supervisor_name]
+        return integrity(one, self._census.view(), loops)
 
     @callback
     def zombie_children(self, supervisor_name: str) -> Any:

@@ -59,6 +59,18 @@ class Kinship:
         """Every actor whose supervisor is known."""
         return list(self._parents.copy().items())
 
+    def branch(self, ref: ActorRef[Any]) -> str:
+        """Where a supervisor stands in its tree, such as ``Shop/orders``: the same when it is started again."""
+        ids: list[str] = []
+        for _ in range(_DEEPEST):
+            parent = self.parent(ref)
+            above = None if parent is None else parent.ref
+            if parent is None or above is None:
+                break
+            ids.append(parent.child_id)
+            ref = above
+        return "/".join([ref.name, *reversed(ids)])
+
     def is_own(self, ref: Any) -> bool:
         """Whether an actor stands in a tree of Beamlens's own."""
         for _ in range(_DEEPEST):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from beamlens.domains.sup.mailboxes import Box
 from beamlens.domains.sup.processes import ChildProcess
-from beamlens.domains.sup.watch import WINDOW, Loop
+from beamlens.domains.sup.watch import Loop
 from beamlens.evidence import CauseKind, Evidence, Place, Strength
 from beamlens.probes.failures import is_dependency_failure
 from beamlens.probes.frames import user_place, walk
@@ -33,7 +33,7 @@ def _loop(loop: Loop) -> Evidence:
     starting = sum(crash.starting for crash in loop.crashes)
     given_up = loop.resigned
     text = (
-        f"{count} of {len(loop.crashes)} crashes of {loop.whose} in the last {WINDOW:.0f} s are {kind} at "
+        f"{count} of {len(loop.crashes)} crashes of {loop.whose} in the last {loop.window:.0f} s are {kind} at "
         f"{place or 'an unknown line'}: {one.error.message[:200]}"
         f"{f'; {starting} of them while it was started again' if starting else ''}"
         f"{_gave_up(given_up.supervisor, given_up.max_restarts, given_up.max_seconds) if given_up else ''}"
