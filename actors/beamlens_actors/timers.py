@@ -75,6 +75,7 @@ class TimerThread:
         # Re-entrant: a signal handler or finaliser may come here while its thread is inside.
         self._changed = threading.Condition(threading.RLock())
         self._running = False
+        self._looks_again = 0.0
         self._sweep_at = self._SWEEP_AT
 
     def call_later(self, delay: float, fn: Callable[[], object]) -> Timer:
@@ -86,7 +87,7 @@ class TimerThread:
             heapq.heappush(self._heap, (timer.due, next(self._order), timer))
             if len(self._heap) > self._sweep_at:
                 self._sweep()
-            if self._heap[0][2] is timer:
+            if timer.due < self._looks_again:
                 self._changed.notify()
         return timer
 
@@ -113,7 +114,7 @@ class TimerThread:
                 while self._heap and not self._heap[0][2].active:
                     heapq.heappop(self._heap)
                 if not self._heap:
-                    self._changed.wait(self._IDLE)
+                    self._wait(self._IDLE)
                     if not self._heap:
                         self._running = False
                         return None
@@ -122,7 +123,12 @@ class TimerThread:
                 if left <= 0:
                     return heapq.heappop(self._heap)[2]
                 # It looks again now and then: cancelling does not wake it.
-                self._changed.wait(min(left, self._IDLE))
+                self._wait(min(left, self._IDLE))
+
+    def _wait(self, seconds: float) -> None:
+        self._looks_again = time.monotonic() + seconds
+        self._changed.wait(seconds)
+        self._looks_again = 0.0  # it is awake, and looks at the heap before it waits again
 
 
 _thread = TimerThread()

@@ -1,4 +1,4 @@
-"""Streaming detectors: they run every second without any model, and wake a watcher when something is off."""
+"""Streaming detectors: they run every few seconds without any model, and wake a watcher when something is off."""
 
 from beamlens.detect.bank import SensorBank
 from beamlens.detect.gate import Alarm, AlertGate

@@ -27,7 +27,6 @@ def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
     """
     signature = inspect.signature(function)
     hints = get_type_hints(function)
-    adapters = {name: TypeAdapter(hints.get(name, Any), config=_lax) for name in signature.parameters}
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -40,7 +39,7 @@ def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
                 bound.arguments[name] = signature.parameters[name].default
                 continue
             try:
-                bound.arguments[name] = adapters[name].validate_python(value)
+                bound.arguments[name] = _adapter(hints.get(name, Any)).validate_python(value)
             except ValidationError as invalid:
                 reason = invalid.errors()[0]["msg"]
                 return error("bad_argument", f"{name}={value!r}: {reason}; expected {_expected(hints.get(name))}")
@@ -52,6 +51,12 @@ def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
             return error("failed", f"{function.__name__}: {type(failure).__name__}")
 
     return call
+
+
+# One for all callbacks that take the type, made when one is first called: hundreds of them would cost megabytes.
+@functools.cache
+def _adapter(hint: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(hint, config=_lax)
 
 
 def _shape(signature: inspect.Signature) -> str:

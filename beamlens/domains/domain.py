@@ -56,7 +56,7 @@ class Domain:
         raise NotImplementedError
 
     def sense(self) -> Mapping[str, float | None]:
-        """What the sensors read every second or so: the numbers of ``snapshot()`` unless overridden with less work."""
+        """What the sensors read, every one to five seconds: the numbers of ``snapshot()`` or fewer."""
         return {
             name: float(value)
             for name, value in self.snapshot().items()

@@ -1,6 +1,7 @@
 """How long a thread waits for the GIL: a ticker thread that sleeps 20 ms and records how late it wakes.
 
-In a process that does next to nothing it sleeps 60 ms.
+In a process that does next to nothing it sleeps longer each time, up to a quarter of a second: a shorter stall there
+may go unseen.
 
 Late is not yet the GIL: on a busy machine the thread waits for a processor. Linux counts that wait for each thread
 (``schedstat``), so it is taken off; so is what a hypervisor steals and a control group throttles. What is left is time
@@ -24,8 +25,9 @@ from beamlens.probes.pressure import RunQueue, run_delays, stolen_seconds
 from beamlens_actors.backends.threads import spawn
 
 _TICK = 0.020
-# While the process burns next to nothing nobody can keep the GIL, and a tick costs the host 80 us.
-_IDLE_TICK = 0.060
+# While the process burns next to nothing nobody can keep the GIL for long, and a tick costs the host 100 us.
+_LONGEST_TICK = 0.240
+_LENGTHENS = 1.5
 _IDLE_CORES = 0.03
 _WORTH_A_READ = 0.001
 _SPAN = 3.0
@@ -209,7 +211,8 @@ class GilTicker:
                 waited = late - elsewhere if late >= _WORTH_A_READ else 0.0
                 self._told = queue.known
                 before_cpu, cpu = cpu, time.process_time()
-                tick = _TICK if late >= _TICK or cpu - before_cpu >= _IDLE_CORES * (now - began) else _IDLE_TICK
+                rests = late < _TICK and cpu - before_cpu < _IDLE_CORES * (now - began)
+                tick = min(_LONGEST_TICK, _LENGTHENS * tick) if rests else _TICK
                 self._ticks.append(_Tick(now, late, waited, elsewhere, cpu))
         finally:
             queue.close()

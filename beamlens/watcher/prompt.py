@@ -23,7 +23,7 @@ critical (an active issue that needs attention). Set the state when your assessm
 
 How to look:
 - Start with take_snapshot. If all is quiet, set_state healthy if it is not, then wait long.
-- Between looks, sensors read the metrics every second without you and wake you early when something is off, with
+- Between looks, sensors read the metrics every few seconds without you and wake you early when something is off, with
   the reason. So do not poll: wait minutes to an hour when quiet, 5 to 30 seconds while something develops.
 - If something is off, find out why with execute (Lua over the callbacks below), then fire_alert once, citing
   snapshots. The same trouble is one alert: do not repeat it while it lasts; the type names it.

@@ -1,4 +1,4 @@
-"""A wait is a sleep with sensors: reads a domain's numbers every second and tells when something changes."""
+"""A wait is a sleep with sensors: reads a domain's numbers at its pace and tells when something changes."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from beamlens.detect import SensorBank, SensorState
+from beamlens.watcher.pace import Pace
 from beamlens_actors import AbortSignal, clock
 
 if TYPE_CHECKING:
     from beamlens.domains.domain import Domain
     from beamlens.telemetry import Bus
 
-INTERVAL = 1.0
 HUNG = 30.0
 """Seconds after which reading a domain's numbers is told as hanging."""
 
@@ -36,14 +36,12 @@ class SensorsChanged:
 class Sensing:
     """Feeds one domain's sensors. `run` is the body of a task; the rest may be called from anywhere."""
 
-    def __init__(
-        self, domain: Domain, bus: Bus, name: str, tell: Callable[[SensorsChanged], object], interval: float = INTERVAL
-    ) -> None:
+    def __init__(self, domain: Domain, bus: Bus, name: str, tell: Callable[[SensorsChanged], object]) -> None:
         self._domain = domain
         self._bus = bus
         self._name = name
         self._tell = tell
-        self._interval = interval
+        self._pace = Pace()
         self._bank = SensorBank(domain.all_sensors())
         self._failing = False
 
@@ -57,10 +55,11 @@ class Sensing:
         return [name for name in self._bank.names() if name not in active]
 
     def run(self, abort: AbortSignal) -> None:
-        """Read every `interval` seconds until aborted."""
+        """Read at its pace until aborted."""
         while not abort.aborted:
+            self._pace.begin()
             self.read()
-            abort.wait(self._interval)
+            abort.wait(self._pace.end(active=bool(self._bank.active())))
 
     def read(self) -> None:
         """Read once and tell what changed."""

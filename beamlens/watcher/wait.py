@@ -17,7 +17,7 @@ LONGEST = 3600.0
 class Wait(Arguments):
     """End this look and sleep.
 
-    Sensors read the metrics every second meanwhile and wake you early, with the reason, when something is off; so
+    Sensors read the metrics every few seconds meanwhile and wake you early, with the reason, when something is off; so
     wait long when all is quiet (minutes to an hour), and short only while something develops.
     """
 

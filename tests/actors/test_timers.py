@@ -128,3 +128,28 @@ def test_the_timer_thread_ends_when_no_timer_is_left_and_comes_back(monkeypatch:
         cancelled.cancel()
         thread.join(LIMIT)
         assert not thread.is_alive()
+
+
+def test_a_timer_that_is_cancelled_before_the_thread_would_look_again_does_not_wake_it() -> None:
+    thread = timers.TimerThread()
+    woken = []
+    wait = thread._changed.wait
+
+    def counted(timeout: float | None = None) -> bool:
+        woken.append(timeout)
+        return wait(timeout)
+
+    thread._changed.wait = counted  # type: ignore[method-assign]
+    done = threading.Event()
+    thread.call_later(0.0, done.set)
+    assert done.wait(LIMIT)
+    with thread._changed:
+        while not thread._looks_again:
+            wait(0.01)
+        before = len(woken)
+    for _ in range(100):
+        thread.call_later(30, done.set).cancel()
+    fired = threading.Event()
+    thread.call_later(0.0, fired.set)
+    assert fired.wait(LIMIT)
+    assert len(woken) - before <= 1

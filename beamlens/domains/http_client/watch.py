@@ -1,4 +1,4 @@
-"""What is usual for each host, and what is not: looked at every second, judged by the sensors."""
+"""What is usual for each host, and what is not: looked at every few seconds, judged by the sensors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the sensors read: cheap counts every second, the whole table only as often as it costs nothing to speak of."""
+"""What the sensors read: cheap counts each time, the whole table only as often as it costs nothing to speak of."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is usual for each route, and what is not: read every second, judged by the sensors."""
+"""What is usual for each route, and what is not: read every few seconds, judged by the sensors."""
 
 from __future__ import annotations
 

@@ -70,11 +70,14 @@ def test_a_thread_that_waits_is_parked_at_its_line_and_not_walked_again(sampler)
 
 @linux
 def test_cpu_time_is_charged_to_the_line_that_burns_it_and_not_to_those_that_wait(sampler):
+    def found():
+        sampler.look()
+        (top, *_) = stack_profile.hottest(sampler.profile.windows, 5) or [None]
+        return top is not None and top.frame.function == "burns" and top.share > 0.9
+
     with standing(waits, burns):
-        until(lambda: sampler.look() and stack_profile.hot(sampler.profile.windows))
-        (top, *_) = stack_profile.hottest(sampler.profile.windows, 5)
-    assert top.frame.function == "burns"
-    assert top.share > 0.9
+        # Threads that other tests left may burn a little at first.
+        assert until(found)
     assert "waits" not in {one.frame.function for one in stack_profile.hottest(sampler.profile.windows, 50)}
 
 
@@ -151,7 +154,7 @@ def test_a_look_that_comes_late_while_one_thread_burns_says_who_kept_the_gil(sam
 
 
 def test_it_looks_more_often_the_more_there_is_to_see_and_less_where_that_costs(sampler):
-    assert sampler._pace(0.0, 0.0)[0] == module._IDLE
+    assert sampler._pace(0.0, 0.0)[0] == sampler._interval * module._LENGTHENS
     assert sampler._pace(0.05, 0.0)[0] == module._WORKING
     assert sampler._pace(0.9, 0.0)[0] == module._BUSY
     sampler.hurry = True
