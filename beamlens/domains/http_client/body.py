@@ -23,10 +23,14 @@ def broken(response: Any, closer: str, error: BaseException | None) -> BaseExcep
         error: The exception that is being handled, if one is. It counts where it was raised by a read of this answer:
             a program may well close an answer while it handles something else.
     """
-    if error is None:
-        return _cut_off(response) if closer in _READS and response.length else None
+    if closer in _READS and response.length:
+        return _cut_off(response)
     # A generator that is dropped half-way was not read further, which is no trouble.
-    if isinstance(error, GeneratorExit) or not any(_reads(frame, response) for frame in _frames(error)):
+    if (
+        error is None
+        or isinstance(error, GeneratorExit)
+        or not any(_reads(frame, response) for frame in _frames(error))
+    ):
         return None
     # What is neither a system's error nor a library's is the end of the answer where the size of a part should be.
     return _cut_off(response) if isinstance(error, ValueError) and kind_of(error) == "other" else error

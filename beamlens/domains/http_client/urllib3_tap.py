@@ -52,7 +52,7 @@ def _begin(pool: Any, method: str, url: str, policy: Any) -> Call | None:
 
 def _is_redirect(policy: Any) -> bool:
     """Whether the last thing that urllib3's `Retry` has noted of a call is that it was sent elsewhere."""
-    history = getattr(policy, "history", ())
+    history: Any = getattr(policy, "history", ())
     return bool(history) and history[-1].redirect_location is not None
 
 
