@@ -21,7 +21,7 @@ _NAMES = {
     "ServerDisconnectedError": "reset", "RemoteProtocolError": "reset", "ReadError": "reset", "WriteError": "reset",
     "RemoteDisconnected": "reset", "IncompleteRead": "reset", "ClientPayloadError": "reset", "ProtocolError": "reset",
 }  # fmt: skip
-_CANCELLED = (asyncio.CancelledError, concurrent.futures.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
+_CANCELLED = (asyncio.CancelledError, concurrent.futures.CancelledError)
 _TYPES: tuple[tuple[type[BaseException], str], ...] = (
     (socket.gaierror, "dns"),
     (ConnectionRefusedError, "refused"),
@@ -37,6 +37,8 @@ def kind_of(error: BaseException) -> str:
     """One of `KINDS`, or `CANCELLED`; about 5 us, on the host's thread. Runs no code of the exception's own."""
     if isinstance(error, _CANCELLED):
         return CANCELLED
+    if not isinstance(error, Exception) and not type(error).__name__.endswith("Timeout"):
+        return CANCELLED  # as trio and gevent give up; gevent's Timeout is none of these
     found = [kind for one in _chain(error) if (kind := _kind(one)) is not None]
     return min(found, key=_RANK.__getitem__, default="other")
 
