@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 from beamlens.detect import Reading, Sensor, SensorState, Told
 from beamlens.domains.arguments import clamp, error
 from beamlens.domains.domain import Domain, callback
-from beamlens.domains.http_client import call as calls
 from beamlens.domains.http_client import taps, why
 from beamlens.domains.http_client.book import WINDOW, Tally
 from beamlens.domains.http_client.call import Call
@@ -20,6 +19,7 @@ from beamlens.domains.http_client.views import ended_row, in_flight_row, ms, sit
 from beamlens.domains.http_client.watch import Watch
 from beamlens.evidence import Evidence
 from beamlens.metrics import Metric
+from beamlens_actors import clock
 from beamlens_supervision import ChildSpec
 
 _SORTS = {"time": "total_s", "count": "count", "p95": "p95_ms", "errors": "errors", "in_flight": "in_flight"}
@@ -147,7 +147,7 @@ class HttpClientDomain(Domain):
             "hosts": len(hosts),
             "slowest_host": max(hosts, key=lambda name: hosts[name].took.percentile(0.95) or 0.0, default=None),
             "libraries": taps.heard(),
-            "dropped": self.recorder.dropped() + calls.lost(),
+            "dropped": self.recorder.dropped(),
         }
         missing = {name: "no call in the last minute" for name, value in data.items() if value is None}
         return {**data, "_unavailable": missing} if missing else data
@@ -169,12 +169,14 @@ class HttpClientDomain(Domain):
         """Which host and route, and which line of the program; about 1 ms."""
         name, lately = sensor.name, int(why.LATELY)
         with self._watching:
-            slow, failing = list(self._watch.slow), list(self._watch.failing)
+            slow, failing, down = list(self._watch.slow), list(self._watch.failing), dict(self._watch.down)
             stuck, late = list(self._watch.stuck), list(self._watch.late)
         if name == "failing_host":
             with self.recorder.reading() as book:
-                failed, hosts = book.failed(why.LATELY), book.hosts(lately)
-            return why.failing(failed, hosts, failing)
+                failed, hosts = book.failed(), book.hosts(lately)
+            now = clock.time()
+            since = {host: now - down[host].began + 1.0 if host in down else why.LATELY for host in failing}
+            return why.failing(failed, hosts, {host: max(why.LATELY, seconds) for host, seconds in since.items()})
         if name == "slow_host":
             with self.recorder.reading() as book:
                 routes = {host: book.routes(lately, host) for host in slow}

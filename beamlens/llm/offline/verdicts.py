@@ -35,7 +35,6 @@ NAMES: dict[str, str] = {
     CauseKind.LONG_GC: "long garbage collections",
     CauseKind.HTTP_POOL_EXHAUSTED: "a pool of HTTP connections that has none left",
     CauseKind.CRASH_LOOP: "a worker that crashes again and again",
-    CauseKind.MAILBOX_GROWTH: "an actor that falls behind its mailbox",
     CauseKind.ZOMBIE_PROCESSES: "ended child processes that nobody waits for",
 }
 
