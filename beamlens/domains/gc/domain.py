@@ -43,15 +43,41 @@ class GcDomain(Domain):
     name: ClassVar[str] = "gc"
     title: ClassVar[str] = "Garbage collector"
     metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric("gc_time_pct", "%", description="share of the last 10 s spent in the collector"),
-        Metric("total_gcs", "collections", description="of all generations since the start of the process"),
-        Metric("objects_collected", "objects", description="freed since the start of the process"),
-        Metric("bytes_reclaimed_mb", "MB", description="not told by CPython"),
-        Metric("max_pause_ms", "ms", description="longest pause of the last minute"),
-        Metric("long_pauses_1m", "pauses", description="of 100 ms and more in the last minute"),
-        Metric("uncollectable", "objects", description="in gc.garbage"),
-        Metric("enabled", "", description="1: the collector runs by itself; 0: the program has disabled it"),
-        Metric("untimed_pct", "%", description="collections of the last minute that were too many to be timed"),
+        Metric(
+            "gc_time_pct", "%", description="share of the last 10 s spent in the collector", direction="up", matters=10
+        ),
+        Metric(
+            "total_gcs",
+            "collections",
+            description="of all generations since the start of the process",
+            kind="counter",
+            direction="none",
+        ),
+        Metric(
+            "objects_collected",
+            "objects",
+            description="freed since the start of the process",
+            kind="counter",
+            direction="none",
+        ),
+        Metric("bytes_reclaimed_mb", "MB", description="not told by CPython", kind="counter", direction="none"),
+        Metric("max_pause_ms", "ms", description="longest pause of the last minute", direction="up", matters=100),
+        Metric(
+            "long_pauses_1m", "pauses", description="of 100 ms and more in the last minute", direction="up", matters=4
+        ),
+        Metric("uncollectable", "objects", description="in gc.garbage", direction="up", matters=200),
+        Metric(
+            "enabled",
+            "",
+            description="1: the collector runs by itself; 0: the program has disabled it",
+            direction="none",
+        ),
+        Metric(
+            "untimed_pct",
+            "%",
+            description="collections of the last minute that were too many to be timed",
+            direction="none",
+        ),
     )
     sensors: ClassVar[tuple[Sensor, ...]] = (
         Sensor(

@@ -50,29 +50,74 @@ class SupDomain(Domain):
     name: ClassVar[str] = "sup"
     title: ClassVar[str] = "Supervision"
     metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric("supervisor_count", "supervisors", description="of the host's"),
-        Metric("total_children", "children", description="of the host's supervisors"),
-        Metric("active_children", "children", description="of these, running"),
-        Metric("own_supervisor_count", "supervisors", description="of Beamlens's own"),
-        Metric("own_children", "children", description="of Beamlens's own supervisors"),
-        Metric("busy_supervisors", "supervisors", description="that gave no answer in 0.2 s: starting or ending one"),
-        Metric("actors", "actors", description="that live, plain Pykka included"),
-        Metric("restarts_1m", "restarts", description="of the host's children, in the last minute"),
-        Metric("own_restarts_1m", "restarts", description="of Beamlens's own, in the last minute"),
-        Metric("crashes_1m", "crashes", description="of supervised children, in the last minute"),
-        Metric("crash_loops", "workers", description="of the host's, that crash again and again"),
-        Metric("gave_up_1h", "supervisors", description="that gave up in the last hour"),
-        Metric("orphans", "actors", description="that outlived their supervisor"),
-        Metric("unlinked", "actors", description="that nobody would hear the end of"),
-        Metric("mailbox_messages", "messages", description="that wait, in all mailboxes"),
-        Metric("largest_mailbox", "messages", description="the fullest of the host's"),
+        Metric("supervisor_count", "supervisors", description="of the host's", direction="none"),
+        Metric("total_children", "children", description="of the host's supervisors", direction="none"),
+        Metric("active_children", "children", description="of these, running", direction="none"),
+        Metric("own_supervisor_count", "supervisors", description="of Beamlens's own", direction="none"),
+        Metric("own_children", "children", description="of Beamlens's own supervisors", direction="none"),
+        Metric(
+            "busy_supervisors",
+            "supervisors",
+            description="that gave no answer in 0.2 s: starting or ending one",
+            direction="up",
+            matters=2,
+        ),
+        Metric("actors", "actors", description="that live, plain Pykka included", direction="up", matters=1000),
+        Metric(
+            "restarts_1m",
+            "restarts",
+            description="of the host's children, in the last minute",
+            direction="up",
+            matters=3,
+        ),
+        Metric(
+            "own_restarts_1m",
+            "restarts",
+            description="of Beamlens's own, in the last minute",
+            direction="up",
+            matters=3,
+        ),
+        Metric(
+            "crashes_1m", "crashes", description="of supervised children, in the last minute", direction="up", matters=3
+        ),
+        Metric(
+            "crash_loops", "workers", description="of the host's, that crash again and again", direction="up", matters=1
+        ),
+        Metric("gave_up_1h", "supervisors", description="that gave up in the last hour", direction="up", matters=1),
+        Metric("orphans", "actors", description="that outlived their supervisor", direction="up", matters=3),
+        Metric("unlinked", "actors", description="that nobody would hear the end of", direction="none"),
+        Metric("mailbox_messages", "messages", description="that wait, in all mailboxes", direction="up", matters=500),
+        Metric("largest_mailbox", "messages", description="the fullest of the host's", direction="up", matters=500),
         Metric("largest_mailbox_actor", description="whose that is"),
-        Metric("mailbox_used_pct", "%", high=80, critical=95, description="of the fullest, of what it may hold"),
-        Metric("abandoned_threads", "threads", description="of actors that were killed and did not end"),
-        Metric("child_processes", "processes", description="of this process"),
-        Metric("zombie_processes", "processes", high=5, critical=200, description="ended for long and not waited for"),
-        Metric("adopted_processes", "processes", description="children whose own parent ended"),
-        Metric("replaced_processes_1m", "processes", description="in whose place came one of the same name"),
+        Metric(
+            "mailbox_used_pct", "%", high=80, critical=95, description="of the fullest, of what it may hold", matters=20
+        ),
+        Metric(
+            "abandoned_threads",
+            "threads",
+            description="of actors that were killed and did not end",
+            direction="up",
+            matters=3,
+        ),
+        Metric("child_processes", "processes", description="of this process", direction="none"),
+        Metric(
+            "zombie_processes",
+            "processes",
+            high=5,
+            critical=200,
+            description="ended for long and not waited for",
+            matters=3,
+        ),
+        Metric(
+            "adopted_processes", "processes", description="children whose own parent ended", direction="up", matters=3
+        ),
+        Metric(
+            "replaced_processes_1m",
+            "processes",
+            description="in whose place came one of the same name",
+            direction="up",
+            matters=3,
+        ),
     )
     sensors: ClassVar[tuple[Sensor, ...]] = (
         Sensor(
