@@ -12,10 +12,13 @@ from beamlens.metrics import Metric
 
 METRICS: tuple[Metric, ...] = (
     Metric("memory_mb", "MB", description="resident memory", matters=32),
+    Metric("memory_limit_mb", "MB", description="the memory limit", direction="none"),
     Metric("memory_utilization_pct", "%", high=85, critical=95, description="of the memory limit"),
     Metric("thread_count", "threads", description="threads of the process"),
+    Metric("thread_limit", "threads", description="the thread limit", direction="none"),
     Metric("thread_utilization_pct", "%", high=80, critical=95, description="of the thread limit"),
     Metric("descriptor_count", "descriptors", description="open file descriptors"),
+    Metric("descriptor_limit", "descriptors", description="the descriptor limit", direction="none"),
     Metric("descriptor_utilization_pct", "%", high=80, critical=95, description="of the descriptor limit"),
     Metric("interned_strings", "strings", description="interned strings, CPython 3.12 and later", direction="none"),
     Metric(
