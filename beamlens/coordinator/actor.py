@@ -31,6 +31,7 @@ DEADLINE = 300.0
 _RETRY_AFTER = 5.0
 _PATIENCE = 3  # settling times that a run which was asked for waits for alerts that belong to it
 _INSIGHTS_KEPT = 100
+_EARLIER = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +196,7 @@ class CoordinatorActor(Actor):
         number = self._number
         loop = self._make_loop(client or self._client)
         self._model = lambda: loop.model
-        text = opening(alerts, [insight.summary for insight in self._insights.all()[-5:]])
+        text = opening(alerts, [insight.summary for insight in self._insights.all()[-_EARLIER:]])
         if request is not None:
             text += asked(request.sender, request.reason, request.observed)
         try:
@@ -246,9 +247,29 @@ class CoordinatorActor(Actor):
                 }
                 for alert in self._board.unresolved()
             ],
-            "earlier": [insight.cause for insight in self._insights.all()[-5:] if insight.cause is not None],
+            "earlier": self._earlier(),
             "quiet_sensors": self._quiet_sensors(),
         }
+
+    def _earlier(self) -> list[Mapping[str, Any]]:
+        known = {alert.id: alert for alert, _status in self._board.select()}
+        found: list[Mapping[str, Any]] = []
+        for insight in self._insights.all()[-_EARLIER:]:
+            # Alerts that another Coordinator dealt with, before it crashed, are not on this one's board.
+            alerts = [known[alert_id] for alert_id in insight.alert_ids if alert_id in known]
+            if insight.cause is not None and alerts:
+                found.append(
+                    {
+                        "insight": insight.id,
+                        "kind": insight.cause.kind,
+                        "place": insight.cause.place,
+                        "text": insight.cause.text,
+                        "grounded": insight.hypothesis_grounded,
+                        "at": min(alert.detected_at.timestamp() for alert in alerts),
+                        "severity": max((alert for alert in alerts), key=lambda alert: alert.rank).severity,
+                    }
+                )
+        return found
 
     def _run_ended(self, message: _RunEnded) -> None:
         if message.number != self._number or not self._running:
