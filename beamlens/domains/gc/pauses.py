@@ -23,7 +23,7 @@ class Pause:
     Attributes:
         at: When it was read, within a second of its end: seconds on a monotonic clock.
         time: The same, seconds since the epoch.
-        ms: How long.
+        ms: How long the collector worked; see `Collection`.
         generation: 0 to 2.
         collected: Objects freed.
     """

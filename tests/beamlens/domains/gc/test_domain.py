@@ -192,7 +192,7 @@ def take(pauses, at, *collections, runs=None, span=1.0):
 
 
 def run_of(generation, seconds, collected=0):
-    return Collection(generation, 0, seconds, collected, 0)
+    return Collection(generation, 0, seconds, collected, 0, seconds)
 
 
 def test_collections_that_were_not_timed_count_with_the_mean_of_those_that_were():
@@ -213,9 +213,21 @@ def test_only_pauses_of_the_window_count():
 def test_a_gc_that_takes_a_third_of_the_time_wakes_and_one_full_collection_does_not(domain):
     bank = SensorBank(domain.all_sensors())
     for second in range(30):
-        assert bank.feed(float(second), {"gc_time_pct": 3.0, "long_pauses_1m": 1.0}) == []
+        assert bank.feed(float(second), {"gc_time_pct": 3.0, "long_pauses_pct": 0.3}) == []
     woke = [s.name for second in range(30, 45) for s in bank.feed(float(second), {"gc_time_pct": 33.0})]
     assert woke == ["gc_time"]
+
+
+@pytest.mark.parametrize(("pauses", "woke"), [(8, []), (20, ["gc_long_pauses"])])
+def test_long_pauses_wake_by_the_time_that_they_take_not_by_their_number(domain, pauses, woke):
+    bank = SensorBank(domain.all_sensors())
+    with FakeClock() as clock:
+        domain.recorder.install()
+        for _ in range(pauses):
+            take(domain.recorder.pauses, clock.monotonic(), run_of(2, 0.16))
+        values = {**domain.sense(), "gc_time_pct": 8.0}
+    assert values["long_pauses_1m"] == pauses
+    assert [state.name for second in range(10) for state in bank.feed(float(second), values)] == woke
 
 
 def test_freezing_is_recommended_with_numbers_when_full_collections_free_nothing():
