@@ -35,6 +35,7 @@ _SHORTEST = 0.5
 _BUSY = 0.5
 _SURELY_BUSY = 0.9
 _STARVED_WAIT = 0.1
+_WANTS = 0.1
 _COVERED = 0.8
 
 
@@ -173,14 +174,15 @@ class GilTicker:
         return while_waiting >= _BUSY or cores + queued - elsewhere >= _SURELY_BUSY
 
     def _queued_cores(self) -> float:
-        """Threads in the run queue, as a mean since the question before; 0 when that is long ago."""
+        """Busy threads in the run queue, as a mean since the question before; 0 when that is long ago."""
         now = time.monotonic()
         then, before, mean = self._delays
         if now - then < _SHORTEST:
             return mean
         delays = run_delays()
-        waited = sum(max(0.0, delay - before[task]) for task, delay in delays.items() if task in before)
-        mean = waited / (now - then) if now - then <= 2 * _SPAN else 0.0
+        shares = [(delay - before[task]) / (now - then) for task, delay in delays.items() if task in before]
+        # Many threads that each want next to nothing add up as well, but none of them keeps the GIL.
+        mean = sum(share for share in shares if share >= _WANTS) if now - then <= 2 * _SPAN else 0.0
         self._delays = now, delays, mean
         return mean
 

@@ -3,14 +3,14 @@
 Five healthy processes (idle, load waves, deploys, batch jobs, GC-heavy) run with all built-in domains watched and
 with something for each of them: requests through WSGI, SQLite behind a pool, calls to another service on the loopback,
 a supervision tree, a thread pool, queues, an event loop, caches. Time is not played, but crowded: a day's events (a
-wave of load, 24 small and two large batch jobs, three deploys) come within 288 seconds. Two things are counted:
+wave of load, 24 small and two large batch jobs, three deploys) come within 576 seconds. Two things are counted:
 
 alerts: what the watchers with their sensors and the offline analyst fire while the processes run, in real time, so an
-    hour of it sees the events of twelve days.
-escalations: those of the `anomaly` domain. What the domains say is recorded ten times a second, and each row is then
-    replayed as a collection of 30 seconds, so that `--seconds` 576 (the default) become two days. What a domain sums
-    up over a minute is smoother than it would be, what lasts a second counts as five minutes. The first two hours are
-    learned from.
+    hour of it sees the events of six days.
+escalations: those of the `anomaly` domain. What the domains say is recorded five times a second, and each row is then
+    replayed as a collection of 30 seconds, so that `--seconds` 1152 (the default) become two days. What a domain sums
+    up over a minute is smoother than it would be, what lasts a second counts as two and a half minutes. The first two
+    hours are learned from.
 
 That it is not just deaf: each metric is once made ten times what it was, and counts as noticed when that is told
 within ten collections.
@@ -34,13 +34,13 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks false-alarms", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--seconds", type=float, default=576.0, help="of recording (default 576: two days)")
+    parser.add_argument("--seconds", type=float, default=1152.0, help="of recording (default 1152: two days)")
     parser.add_argument("--recordings", type=Path, metavar="DIR", help="record to DIR; replay what is there already")
     parser.add_argument("--seed", type=int, default=0, help="for what the workloads do by chance (default 0)")
     parser.add_argument("--verbose", action="store_true", help="list the alarms")
     options = parser.parse_args(arguments)
-    if options.seconds < 60:
-        parser.error("--seconds must be at least 60: two hours are learned from")
+    if options.seconds < 120:
+        parser.error("--seconds must be at least 120: two hours are learned from")
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.recordings or Path(scratch)
         if not any(parts(folder, name) for name in NAMES):

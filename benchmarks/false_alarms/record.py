@@ -1,4 +1,4 @@
-"""Records what all built-in domains say of a running workload, ten times a second, and what would have been told."""
+"""Records what all built-in domains say of a running workload, five times a second, and what would have been told."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.false_alarms.workloads import NAMES, RESTARTS
 
-EVERY = 0.1
+EVERY = 0.2
 """Seconds between two rows."""
 ALERTS = ".alerts"
 """Suffix of the file beside a recording that holds the alerts and insights of its process."""

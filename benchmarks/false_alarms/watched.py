@@ -38,7 +38,7 @@ def main() -> None:
     )
 
     def record() -> None:
-        with open(path, "w") as file:
+        with Path(path).open("w") as file:
             _record(lens, file, float(seconds))
         heard.close()
         shop.close()

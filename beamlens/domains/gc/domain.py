@@ -63,7 +63,7 @@ class GcDomain(Domain):
             direction="none",
         ),
         Metric("bytes_reclaimed_mb", "MB", description="not told by CPython", kind="counter", direction="none"),
-        Metric("max_pause_ms", "ms", description="longest pause of the last minute", direction="up", matters=100),
+        Metric("max_pause_ms", "ms", description="longest pause of the last minute", direction="none"),
         Metric(
             "long_pauses_1m", "pauses", description="of 100 ms and more in the last minute", direction="up", matters=4
         ),

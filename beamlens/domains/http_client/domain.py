@@ -51,13 +51,16 @@ class HttpClientDomain(Domain):
         Metric("calls_per_s", "1/s", description="ended, over the last minute", direction="none"),
         Metric("count_1m", "calls", description="ended in the last minute", direction="none"),
         Metric(
-            "error_count_1m",
-            "calls",
-            description="failed in the last minute; 4xx are no failures",
+            "error_count_1m", "calls", description="failed in the last minute; 4xx are no failures", direction="none"
+        ),
+        Metric(
+            "error_pct",
+            "%",
+            description="failed among those of the last minute",
             direction="up",
             matters=5,
+            of="count_1m",
         ),
-        Metric("error_pct", "%", description="failed among those of the last minute", direction="up", matters=5),
         Metric("by_error", description="failures of the last minute by kind"),
         Metric("by_status", description="answers of the last minute by status class"),
         Metric(

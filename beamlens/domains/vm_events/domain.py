@@ -71,9 +71,7 @@ class VmEventsDomain(Domain):
         ),
         Metric("busy_port_events_5m", "events", description="no counterpart in CPython", direction="none"),
         Metric("busy_dist_port_events_5m", "events", description="no counterpart in CPython", direction="none"),
-        Metric(
-            "max_gc_duration_ms", "ms", description="longest collection of five minutes", direction="up", matters=200
-        ),
+        Metric("max_gc_duration_ms", "ms", description="longest collection of five minutes", direction="none"),
         Metric(
             "max_schedule_duration_ms",
             "ms",
@@ -84,8 +82,7 @@ class VmEventsDomain(Domain):
             "max_lock_wait_ms",
             "ms",
             description="longest wait for a lock of five minutes",
-            direction="up",
-            matters=5000,
+            direction="none",
         ),
         Metric(
             "affected_process_count", "threads", description="threads with events in five minutes", direction="none"

@@ -33,7 +33,7 @@ def ticks(monkeypatch):
         now = time.monotonic()
         made._told = told
         made._stolen = (now - span, 0.0)
-        made._delays = (now - 1.0, {7: 0.0}, 0.0)
+        made._delays = (now - 1.0, {6: 0.0, 7: 0.0, **dict.fromkeys(range(100, 130), 0.0)}, 0.0)
         stolen[0] = taken
         period = 0.02 + late
         count = int(span / period)
@@ -84,6 +84,13 @@ def test_a_starved_process_counts_what_its_threads_wanted(ticks):
     made = ticks(late=0.02, waited=0.02, cores=0.25)
     assert [made.read().explained, made.read().explained] == [True, True]
     ticks.queued[0] = {8: 90.0}
+    assert not ticks(late=0.02, waited=0.02, cores=0.25).read().explained
+    ticks.queued[0] = {6: 0.4, 7: 0.4}
+    assert ticks(late=0.02, waited=0.02, cores=0.25).read().explained
+
+
+def test_many_threads_that_want_next_to_nothing_explain_nothing_on_a_starved_machine(ticks):
+    ticks.queued[0] = dict.fromkeys(range(100, 130), 0.05)
     assert not ticks(late=0.02, waited=0.02, cores=0.25).read().explained
 
 
