@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from beamlens.domains.anomaly.options import Options
 from beamlens.domains import built_in_names
+from beamlens.domains.anomaly.options import Options
 from benchmarks.false_alarms.record import load, load_told, parts
 from benchmarks.false_alarms.replay import replay
 from benchmarks.false_alarms.workloads import NAMES

@@ -181,10 +181,10 @@ class SupDomain(Domain):
         crashes = self.recorder.crashes(60.0)
         data: dict[str, Any] = {
             "supervisor_count": len(host),
-            "total_children": sum(len(one.children or ()) for one in host),
-            "active_children": sum(info.state == "running" for one in host for info, _ in one.children or ()),
+            "total_children": _count_children(host),
+            "active_children": _count_children(host, running=True),
             "own_supervisor_count": len(own),
-            "own_children": sum(len(one.children or ()) for one in own),
+            "own_children": _count_children(own),
             "busy_supervisors": sum(one.children is None for one in view.supervisors),
             "actors": view.actors,
             "restarts_1m": self.recorder.rates.count((RESTARTED, False), 60) if recording else None,
@@ -204,7 +204,13 @@ class SupDomain(Domain):
             "adopted_processes": sum(one.adopted for one in children),
             "replaced_processes_1m": self._processes.replaced(),
         }
-        missing = {name: "no SupStore runs: nothing is recorded" for name, value in data.items() if value is None}
+        missing = {
+            name: "a supervisor is too busy to tell"
+            if name.endswith("_children")
+            else "no SupStore runs: nothing is recorded"
+            for name, value in data.items()
+            if value is None
+        }
         return {**data, "_unavailable": missing} if missing else data
 
     def sense(self) -> Mapping[str, float | None]:
@@ -383,3 +389,11 @@ def _busy(name: str) -> dict[str, Any]:
 
 def _name(ref: Any) -> str:
     return str(getattr(ref, "name", None) or ref.actor_urn)
+
+
+def _count_children(supervisors: Sequence[Supervised], *, running: bool = False) -> int | None:
+    """Of all of them; ``None`` while one is too busy to tell."""
+    told = [one.children for one in supervisors if one.children is not None]
+    if len(told) < len(supervisors):
+        return None
+    return sum(info.state == "running" or not running for children in told for info, _ in children)
