@@ -42,7 +42,7 @@ class Tally:
     Attributes:
         at: The later reading.
         span: Seconds between them.
-        seconds: Spent in the collector; for collections that were not timed, by the mean of those that were.
+        seconds: Spent in the collector, by the clock; collections that were not timed count as the mean of the others.
         runs: Collections by generation, exact.
         collected: Objects freed, exact.
         timed: How many collections were timed.
@@ -92,7 +92,8 @@ class Pauses:
             timed = [one for one in found if one.generation == generation]
             if timed or runs[generation]:
                 self.last[generation] = now
-            spent = sum(one.seconds for one in timed)
+            # By the clock: whatever starves the process stretches the rest of its work alike, so the share stays.
+            spent = sum(one.lasted for one in timed)
             lost = max(0, runs[generation] - len(timed))
             seconds += spent + (lost * spent / len(timed) if timed else 0.0)
             for one in timed:

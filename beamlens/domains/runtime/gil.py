@@ -36,7 +36,9 @@ def explain(sensor: SensorState) -> list[Evidence]:
         f"thread {name!r} used {share:.0%} of the process's CPU time, {burnt.total / _SECONDS:.0%} of a processor; "
         f"{of_all:.0%} of it in {function[1]}, {in_line / in_function:.0%} of that at {place}: {line_of(place)}"
     )
-    conclusive = share >= _MOST_OF_IT and of_all >= _MOST_OF_IT and in_line / in_function >= _ONE_LINE
+    # Who burns less than the others wait does not make them wait: he may be starved with the GIL in his hands.
+    amount = burnt.total / _SECONDS >= sensor.value / 100 if sensor.metric == "gil_wait_pct" else True
+    conclusive = amount and share >= _MOST_OF_IT and of_all >= _MOST_OF_IT and in_line / in_function >= _ONE_LINE
     return [
         Evidence(
             text=text,

@@ -75,7 +75,7 @@ def test_what_a_hypervisor_or_a_control_group_takes_is_not_the_gil(ticks):
     assert reading.contention_share == pytest.approx(0.0, abs=0.02)
 
 
-def test_a_starved_process_counts_what_its_threads_wanted(ticks):
+def test_a_starved_process_counts_what_its_busiest_thread_wanted(ticks):
     ticks.queued[0] = {7: 0.75}
     assert ticks(late=0.02, waited=0.02, cores=0.25).read().explained
     ticks.queued[0] = {7: 0.3}
@@ -85,12 +85,10 @@ def test_a_starved_process_counts_what_its_threads_wanted(ticks):
     assert [made.read().explained, made.read().explained] == [True, True]
     ticks.queued[0] = {8: 90.0}
     assert not ticks(late=0.02, waited=0.02, cores=0.25).read().explained
-    ticks.queued[0] = {6: 0.4, 7: 0.4}
-    assert ticks(late=0.02, waited=0.02, cores=0.25).read().explained
 
 
-def test_many_threads_that_want_next_to_nothing_explain_nothing_on_a_starved_machine(ticks):
-    ticks.queued[0] = dict.fromkeys(range(100, 130), 0.05)
+def test_many_threads_that_want_little_explain_nothing_on_a_starved_machine(ticks):
+    ticks.queued[0] = dict.fromkeys(range(100, 130), 0.3)
     assert not ticks(late=0.02, waited=0.02, cores=0.25).read().explained
 
 

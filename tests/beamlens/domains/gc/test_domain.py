@@ -201,6 +201,14 @@ def test_collections_that_were_not_timed_count_with_the_mean_of_those_that_were(
     assert pauses.share_pct(1.0, 10.0) == pytest.approx(20.0)
 
 
+def test_the_share_of_time_is_by_the_clock_and_the_length_of_a_pause_by_its_work():
+    pauses = Pauses()
+    take(pauses, 1.0, Collection(2, 0, 0.06, 0, 0, 0.3))
+    assert pauses.share_pct(1.0, 10.0) == pytest.approx(30.0)
+    assert [pause.ms for pause in pauses.of(2, 1.0)] == [60.0]
+    assert pauses.long(1.0, 60.0) == []
+
+
 def test_only_pauses_of_the_window_count():
     pauses = Pauses()
     take(pauses, 1.0, run_of(2, 0.2))
