@@ -152,14 +152,14 @@ class GilTicker:
             stall_ms=max(map(_covered_wait, ticks, ticks[1:])) * 1e3,
             cpu_cores=cores,
             elsewhere_share=elsewhere,
-            explained=self._explained(wait, cores, elsewhere, _cores_while_waiting(ticks)),
+            explained=self._explained(wait, cores, _cores_while_waiting(ticks)),
         )
 
     def _recent(self) -> list[_Tick]:
         now = time.monotonic()
         return [tick for tick in self._ticks.copy() if now - tick.at < _SPAN]
 
-    def _explained(self, wait: float, cores: float, elsewhere: float, while_waiting: float) -> bool:
+    def _explained(self, wait: float, cores: float, while_waiting: float) -> bool:
         """Whether own threads were busy enough, just when the ticker waited, to keep the GIL that long.
 
         Where the run queue is not told, only a process that has a core to itself is sure not to wait for one. Where it
@@ -169,8 +169,7 @@ class GilTicker:
             return while_waiting >= _SURELY_BUSY
         if wait < _STARVED_WAIT:
             return while_waiting >= _BUSY
-        queued = self._longest_queued()
-        return while_waiting >= _BUSY or cores + queued - elsewhere >= _SURELY_BUSY
+        return while_waiting >= _BUSY or cores + self._longest_queued() >= _SURELY_BUSY
 
     def _longest_queued(self) -> float:
         """Share of the time since the question before in the run queue, of the thread that was longest in it.
