@@ -25,7 +25,7 @@ class _Answer(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002, ARG002 - the names of the base class
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the names of the base class
         """Says nothing."""
 
 
