@@ -185,10 +185,10 @@ def test_changed_thresholds_are_told(domain):
     assert domain.stats()["threshold_changes"][:1] == [f"{before} -> {(before[0] + 1, *before[1:])}"]
 
 
-def take(pauses, at, *collections, runs=None, span=1.0):
+def take(pauses, at, *collections, runs=None, span=1.0, cpu=0.5):
     counted = tuple(sum(one.generation == g for one in collections) for g in range(3))
     freed = sum(one.collected for one in collections)
-    pauses.take(collections, runs or counted, freed, now=at, wall=at, span=span)
+    pauses.take(collections, runs or counted, freed, now=at, wall=at, span=span, cpu=cpu)
 
 
 def run_of(generation, seconds, collected=0):
@@ -201,10 +201,24 @@ def test_collections_that_were_not_timed_count_with_the_mean_of_those_that_were(
     assert pauses.share_pct(1.0, 10.0) == pytest.approx(20.0)
 
 
-def test_the_share_of_time_is_by_the_clock_and_the_length_of_a_pause_by_its_work():
+@pytest.mark.parametrize(
+    ("cpu", "lasted", "share"),
+    [
+        (0.25, 0.04, 4.0),  # not starved
+        (8.0, 0.04, 4.0),  # not starved, on eight processors
+        (0.25, 0.4, 16.0),  # starved: a sixth of its work at most
+        (0.1, 0.4, 40.0),  # starved, and does little else
+    ],
+)
+def test_the_share_of_time_is_that_of_a_process_which_is_not_starved(cpu, lasted, share):
+    pauses = Pauses()
+    take(pauses, 1.0, Collection(2, 0, 0.04, 0, 0, lasted), cpu=cpu)
+    assert pauses.share_pct(1.0, 10.0) == pytest.approx(share)
+
+
+def test_the_length_of_a_pause_is_its_work():
     pauses = Pauses()
     take(pauses, 1.0, Collection(2, 0, 0.06, 0, 0, 0.3))
-    assert pauses.share_pct(1.0, 10.0) == pytest.approx(30.0)
     assert [pause.ms for pause in pauses.of(2, 1.0)] == [60.0]
     assert pauses.long(1.0, 60.0) == []
 
