@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from beamlens.errors import AlreadyAwaiting, Cancelled
-from beamlens_actors import AbortSignal
+from beamlens_actors import AbortSignal, clock
+from beamlens_actors.waiters import async_waiter
 from beamlens_actors.waiting import Condition
 
 if TYPE_CHECKING:
@@ -44,19 +45,22 @@ class RunHandle(Generic[R]):
         *,
         on_notification: Callable[[Alert], object] | None = None,
         on_complete: Callable[[RunHandle[R]], object] | None = None,
+        wanted: Callable[[], bool] = lambda: True,
     ) -> None:
         """Make one that is queued.
 
         Args:
             name: Who runs it.
             on_notification: Is called with each alert, on the run's own thread.
-            on_complete: Is called with this handle once the run has ended, in whatever way.
+            on_complete: Is called with this handle once the run has ended, in whatever way, on the thread that ends it.
+            wanted: Asked when its turn comes: whether whoever asked is still there.
         """
         self.id = secrets.token_hex(8)
         self.name = name
         self.abort = AbortSignal()
         self._on_notification = on_notification
         self._on_complete = on_complete
+        self._wanted = wanted
         self._changed = Condition(threading.RLock())
         self._state: State = "queued"
         self._value: R | None = None
@@ -106,24 +110,31 @@ class RunHandle(Generic[R]):
             finally:
                 self._awaited = False
             if not ended:
-                raise TimeoutError(f"the run of {self.name} has not ended within {timeout:g} s; it is {self._state}")
+                raise self._late(timeout)
             return self._outcome()
 
-    async def wait(self) -> R:
+    async def wait(self, timeout: float | None = None) -> R:  # noqa: ASYNC109 - as `result`, by the same clock
         """`result` for asyncio; a cancelled task cancels the run."""
-        loop = asyncio.get_running_loop()
-        ended = asyncio.Event()
+        waiter, woken = async_waiter()
         with self._changed:
             self._claim()
+        timer = None if timeout is None else clock.call_later(timeout, waiter.wake)
         try:
-            self.add_done_callback(lambda: _wake(loop, ended))
-            await ended.wait()
+            self.add_done_callback(waiter.wake)
+            await woken.wait()
         except asyncio.CancelledError:
             self.cancel()
             raise
         finally:
             self._awaited = False
+            if timer is not None:
+                timer.cancel()
+        if self._state != "done":
+            raise self._late(timeout)
         return self._outcome()
+
+    def _late(self, timeout: float | None) -> TimeoutError:
+        return TimeoutError(f"the run of {self.name} has not ended within {timeout:g} s; it is {self._state}")
 
     def _claim(self) -> None:
         if self._awaited and self._state != "done":
@@ -138,18 +149,20 @@ class RunHandle(Generic[R]):
 
     def cancel(self) -> bool:
         """End it: a queued run loses its place, one in progress is aborted. False: it had ended."""
+        if self.withdraw():
+            return True
         if self._state == "done":
             return False
         self.abort.abort("cancelled")
-        if self._state == "queued":
-            self.fail(Cancelled(f"the run of {self.name} was cancelled before it began"))
         return True
 
     def withdraw(self) -> bool:
         """Give up a place in the queue; a run in progress goes on. Whether it was queued."""
-        with self._changed:
-            queued = self._state == "queued"
-        return queued and self.cancel()
+        error = Cancelled(f"the run of {self.name} was cancelled before it began")
+        if not self._end(None, error, None, queued=True):
+            return False
+        self.abort.abort("cancelled")
+        return True
 
     def __iter__(self) -> Iterator[Alert]:
         told = 0
@@ -175,6 +188,8 @@ class RunHandle(Generic[R]):
 
     def begin(self) -> bool:
         """Its turn has come. False: nobody wants it any more."""
+        if not self._wanted():
+            self._end(None, Cancelled(f"whoever asked for the run of {self.name} is gone"), None, queued=True)
         with self._changed:
             if self._state != "queued":
                 return False
@@ -201,10 +216,15 @@ class RunHandle(Generic[R]):
         return self._end(None, error, report)
 
     def _end(
-        self, value: R | None, error: BaseException | None, report: OperatorResult | CoordinatorResult | None
+        self,
+        value: R | None,
+        error: BaseException | None,
+        report: OperatorResult | CoordinatorResult | None,
+        *,
+        queued: bool = False,
     ) -> bool:
         with self._changed:
-            if self._state == "done":
+            if self._state == "done" or (queued and self._state != "queued"):
                 return False
             self._value, self._error, self.report, self._state = value, error, report, "done"
             self._changed.notify_all()
@@ -221,10 +241,3 @@ def _guarded(fn: Callable[..., object], *arguments: object) -> None:
         fn(*arguments)
     except Exception:
         logger.exception("a callback of a run failed")
-
-
-def _wake(loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:
-    try:
-        loop.call_soon_threadsafe(ended.set)
-    except RuntimeError:
-        pass  # the loop was closed meanwhile: nobody waits

@@ -110,7 +110,9 @@ def _agent_events(kind: str) -> list[Event]:
             {"stopped_by": str},
         ),
         Event(f"{kind}.unexpected_message", "A message that it does not know.", metadata={"message": str}),
-        Event(f"{kind}.alert_failed", "A finding was refused.", metadata={"reason": str}),
+        Event(f"{kind}.stopped", "The actor ended.", metadata={"reason": str}),
+        Event(f"{kind}.evidence_failed", "A closer look failed.", metadata={"sensor": str, "reason": str, **_TRUST}),
+        Event(f"{kind}.sensor_failed", "Reading the sensors failed.", metadata={"reason": str, **_TRUST}),
     ]
 
 
@@ -391,7 +393,7 @@ def _catalogue() -> list[Event]:
         *_agent_core_events(),
         *_anomaly_events(),
         *_agent_events("watcher"),
-        Event("watcher.stopped", "The actor ended.", metadata={"reason": str}),
+        Event("watcher.alert_failed", "A finding was refused.", metadata={"reason": str}),
         Event("watcher.alert_fired", "A watcher found something.", metadata={"alert": finding, **_TRUST}),
         Event(
             "watcher.alert_merged",
@@ -409,12 +411,29 @@ def _catalogue() -> list[Event]:
             {"sensor": str, "severity": str, "reason": str, **_TRUST},
         ),
         Event("watcher.sensor_cleared", "A detector is quiet again.", metadata={"sensor": str}),
-        Event("watcher.sensor_failed", "Reading the sensors failed.", metadata={"reason": str, **_TRUST}),
-        Event("watcher.evidence_failed", "A closer look failed.", metadata={"sensor": str, "reason": str, **_TRUST}),
         *_agent_events("operator"),
         Event("operator.status_change", "Idle or running.", metadata={"from_status": str, "to_status": str}),
         Event("operator.notification_sent", "A run found something.", metadata={"notification": finding, **_TRUST}),
-        Event("operator.done", "A run finished by itself.", metadata={"count": int}),
+        Event("operator.notification_failed", "A finding was refused.", metadata={"reason": str}),
+        Event(
+            "operator.wait",
+            "A run waits before it looks again; an active sensor ends it early.",
+            {"seconds": _NUMBER},
+        ),
+        Event(
+            "operator.done",
+            "A run finished by itself; the summary is the model's.",
+            {"count": int},
+            {"summary": str, **_TRUST},
+        ),
+        Event("operator.notify_failed", "What notify= gave raised.", metadata={"reason": str, **_TRUST}),
+        Event("operator.max_iterations_reached", "A run ended without done.", {"iterations": int}),
+        Event(
+            "operator.run_ended",
+            "Whoever asked was answered; error is empty for a result.",
+            {"count": int, "iterations": int, "duration": _NUMBER},
+            {"run_id": str, "stopped_by": str, "state": str, "error": str, **_TRUST},
+        ),
         Event("coordinator.started", "The actor runs.", {"queued": int}),
         Event("coordinator.alert_received", "An alert is to be correlated.", metadata={"alert": finding, **_TRUST}),
         Event("coordinator.iteration_start", "A turn of the loop begins.", metadata={"iteration": int}),
@@ -425,7 +444,70 @@ def _catalogue() -> list[Event]:
             metadata={"alert_ids": list, "status": str, "reason": _TEXT_OR_NONE},
         ),
         Event("coordinator.insight_produced", "Alerts were correlated.", metadata={"insight": insight, **_TRUST}),
-        Event("coordinator.insight_failed", "An insight was refused.", metadata={"reason": str}),
+        Event("coordinator.insight_failed", "An insight was refused.", metadata={"reason": str, **_TRUST}),
+        Event(
+            "coordinator.invoke_operators", "Operators are to look into their domains.", metadata={"operators": list}
+        ),
+        Event(
+            "coordinator.operator_not_started",
+            "One of them does not exist, or could not be asked.",
+            metadata={"operator": str, "reason": str},
+        ),
+        Event(
+            "coordinator.operator_notification_received",
+            "An operator of this run found something.",
+            metadata={"operator": str, "alert": finding, **_TRUST},
+        ),
+        Event(
+            "coordinator.operator_complete",
+            "An operator of this run has ended.",
+            {"alerts": int},
+            {"operator": str, "state": str},
+        ),
+        Event(
+            "coordinator.operator_crashed",
+            "An operator of this run broke off: a limit, a failed model, a crash.",
+            metadata={"operator": str, "reason": str},
+        ),
+        Event("coordinator.message_operator", "An operator is asked a question.", metadata={"operator": str}),
+        Event("coordinator.get_operator_statuses", "The operators' statuses were read.", {"count": int}),
+        Event("coordinator.wait", "The model waits for operators.", {"seconds": _NUMBER}),
+        Event(
+            "coordinator.done_rejected",
+            "The model wanted to end while operators were at work.",
+            {"running_operator_count": int},
+        ),
+        Event(
+            "coordinator.max_iterations_reached",
+            "A run used up its turns; operators at work are waited for.",
+            {"running_operator_count": int},
+            {"iteration": int},
+        ),
+        Event("coordinator.deadline_exceeded", "A run was ended by its deadline.", {"deadline": _NUMBER}),
+        Event("coordinator.cancelled", "A run was cancelled.", metadata={"reason": str}),
+        Event("coordinator.caller_down", "Whoever asked for a run has ended; so does the run."),
+        Event(
+            "coordinator.schedule",
+            "A run ended and the next one was scheduled.",
+            {"seconds": _NUMBER},
+            {"reason": str, **_TRUST},
+        ),
+        Event(
+            "coordinator.schedule_rejected",
+            "Operators were at work, or too many runs in a row had scheduled the next one.",
+            {"running_operator_count": int},
+        ),
+        Event("coordinator.scheduled_reinvoke", "A scheduled run is due.", metadata={"reason": str, **_TRUST}),
+        Event("coordinator.pipeline_classify_start", "Operators are to be chosen for a question."),
+        Event(
+            "coordinator.pipeline_classify_complete", "They were chosen.", metadata={"intent": str, "operators": list}
+        ),
+        Event(
+            "coordinator.pipeline_synthesize_start",
+            "The answer is to be written from what they found.",
+            {"alerts": int, "operators": int},
+        ),
+        Event("coordinator.pipeline_synthesize_complete", "It was."),
         Event("coordinator.think", "The model noted a thought.", metadata={"thought": str}),
         Event("coordinator.done", "A run finished by itself.", {"unread_count": int}, {"has_unread": bool}),
         Event(

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from beamlens.evidence import Evidence, Strength
+from beamlens.evidence import Evidence, Place, Strength
+from beamlens.llm.offline.relevance import choose
 from beamlens.llm.offline.verdicts import Candidate, candidates, excluded, explains, owns, same_cause
 
 Step = tuple[str, Mapping[str, Any]]
 Confidence = Literal["high", "medium", "low"]
 
 _MOST_TEXT = 3500
+_WAIT_MS = 60_000
 _RANK = {"info": 0, "warning": 1, "critical": 2}
 _NEAR = 900.0
 """Seconds within which alerts belong together, if their causes do: as long as a watcher does not tell one again."""
@@ -36,10 +38,17 @@ def decide(facts: Mapping[str, Any], succeeded: Sequence[str]) -> list[Step]:
     Args:
         facts: ``alerts`` (unresolved, each with its ``evidence``), ``quiet_sensors``, and the ``earlier`` insights that
             named a cause: ``insight`` (its id), ``kind``, ``place``, ``text`` and ``grounded`` of the cause, ``at``
-            (when its alerts began, seconds since the epoch) and ``severity`` (of the worst of them).
+            (when its alerts began, seconds since the epoch) and ``severity`` (of the worst of them); where somebody
+            asked also ``asked``, ``question``, ``operators`` (name to what it watches) and ``at_work`` (names).
         succeeded: The tools that succeeded in this run so far.
     """
     alerts: Sequence[Mapping[str, Any]] = facts["alerts"]
+    if facts.get("asked") and facts["operators"] and "invoke_operators" not in succeeded:
+        chosen = choose(facts["question"], facts["operators"])
+        context = {"context": facts["question"][:_MOST_TEXT]} if facts["question"].strip() else {}
+        return [("invoke_operators", {"operators": chosen, **context})]
+    if facts.get("at_work"):
+        return [("wait", {"ms": _WAIT_MS})]
     if not alerts:
         return [("done", {})]
     if "get_alerts" not in succeeded:
@@ -74,6 +83,23 @@ def _covers(named: Candidate, cause: Candidate) -> bool:
     if same_cause(named, cause):
         return named.conclusive >= cause.conclusive and (named.place is not None or cause.place is None)
     return owns(named, cause)
+
+
+def causes(alerts: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, list[Mapping[str, Any]]]]:
+    """For each group of alerts: its cause in words and where, both ``""`` when it is not known, and the alerts."""
+    found = []
+    for group in _group(alerts):
+        cause = group.cause
+        text = "" if cause is None else cause.text.rstrip(".")
+        found.append((text, "" if cause is None else _where(text, cause.place), group.alerts))
+    return found
+
+
+def _where(text: str, place: Place | None) -> str:
+    """`` (file:line)``, unless the text says it."""
+    if place is None or f"{place.file.rpartition('/')[2]}:{place.line}" in text:
+        return ""
+    return f" ({place.file}:{place.line})"
 
 
 def _group(alerts: Sequence[Mapping[str, Any]]) -> list[_Group]:
