@@ -16,6 +16,7 @@ from beamlens.llm.client import Message, Text
 from beamlens.telemetry import new_trace_id
 from beamlens.telemetry import run as runs
 from beamlens_actors import Aborted, AbortSignal, clock
+from beamlens_actors.words import in_words
 
 if TYPE_CHECKING:
     from beamlens.agent import Services, Tool
@@ -280,7 +281,7 @@ class CoordinatorRun:
         except Aborted:
             stopped_by = "aborted"
         except Exception as error:  # noqa: BLE001 - a strategy may be the user's own; the caller gets an answer
-            self._error = f"strategy {self._strategy.name} failed: {type(error).__name__}: {error}"
+            self._error = f"strategy {self._strategy.name} failed: {in_words(error)}"
             return "strategy_error"
         if stopped_by == "max_iterations":
             at_work = self.team.running()
