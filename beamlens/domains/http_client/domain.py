@@ -48,29 +48,75 @@ class HttpClientDomain(Domain):
     name: ClassVar[str] = "http_client"
     title: ClassVar[str] = "Outgoing HTTP calls"
     metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric("calls_per_s", "1/s", description="ended, over the last minute"),
-        Metric("count_1m", "calls", description="ended in the last minute"),
-        Metric("error_count_1m", "calls", description="failed in the last minute; 4xx are no failures"),
-        Metric("error_pct", "%", description="failed among those of the last minute"),
+        Metric("calls_per_s", "1/s", description="ended, over the last minute", direction="none"),
+        Metric("count_1m", "calls", description="ended in the last minute", direction="none"),
+        Metric(
+            "error_count_1m", "calls", description="failed in the last minute; 4xx are no failures", direction="none"
+        ),
+        Metric(
+            "error_pct",
+            "%",
+            description="failed among those of the last minute",
+            direction="up",
+            matters=5,
+            of="count_1m",
+        ),
         Metric("by_error", description="failures of the last minute by kind"),
         Metric("by_status", description="answers of the last minute by status class"),
-        Metric("cancelled_1m", "calls", description="given up by the program in the last minute"),
-        Metric("p50_ms", "ms", description="median time of the last minute"),
-        Metric("p95_ms", "ms", description="95th percentile of the last minute"),
-        Metric("p99_ms", "ms", description="99th percentile of the last minute"),
-        Metric("first_byte_p95_ms", "ms", description="95th percentile until the headers of the answer"),
-        Metric("in_flight", "calls", description="under way now"),
-        Metric("oldest_in_flight_s", "s", description="age of the oldest that has no answer yet"),
-        Metric("late", "calls", description="in flight for longer than is usual for their host"),
-        Metric("without_timeout", "calls", description="in flight without an answer and with no timeout set"),
-        Metric("retries_1m", "retries", description="made by the libraries in the last minute"),
-        Metric("pool_waiting", "calls", description="that wait for a free connection now"),
-        Metric("pool_wait_ms", "ms", high=1000, critical=10_000, description="longest wait of now and the last 10 s"),
-        Metric("received_mb_1m", "MB", description="bodies of the last minute, where their length is known"),
-        Metric("hosts", "hosts", description="called in the last minute"),
+        Metric(
+            "cancelled_1m",
+            "calls",
+            description="given up by the program in the last minute",
+            direction="up",
+            matters=10,
+        ),
+        Metric("p50_ms", "ms", description="median time of the last minute", direction="up", matters=20),
+        Metric("p95_ms", "ms", description="95th percentile of the last minute", direction="up", matters=50),
+        Metric("p99_ms", "ms", description="99th percentile of the last minute", direction="none"),
+        Metric(
+            "first_byte_p95_ms", "ms", description="95th percentile until the headers of the answer", direction="none"
+        ),
+        Metric("in_flight", "calls", description="under way now", direction="up", matters=10),
+        Metric(
+            "oldest_in_flight_s", "s", description="age of the oldest that has no answer yet", direction="up", matters=5
+        ),
+        Metric(
+            "late", "calls", description="in flight for longer than is usual for their host", direction="up", matters=3
+        ),
+        Metric(
+            "without_timeout",
+            "calls",
+            description="in flight without an answer and with no timeout set",
+            direction="none",
+        ),
+        Metric(
+            "retries_1m", "retries", description="made by the libraries in the last minute", direction="up", matters=10
+        ),
+        Metric("pool_waiting", "calls", description="that wait for a free connection now", direction="up", matters=3),
+        Metric(
+            "pool_wait_ms",
+            "ms",
+            high=1000,
+            critical=10_000,
+            description="longest wait of now and the last 10 s",
+            matters=200,
+        ),
+        Metric(
+            "received_mb_1m",
+            "MB",
+            description="bodies of the last minute, where their length is known",
+            direction="none",
+        ),
+        Metric("hosts", "hosts", description="called in the last minute", direction="none"),
         Metric("slowest_host", description="the one with the highest p95 of the last minute"),
         Metric("libraries", description="those that are listened to"),
-        Metric("dropped", "calls", description="not in the numbers above, since recording began"),
+        Metric(
+            "dropped",
+            "calls",
+            description="not in the numbers above, since recording began",
+            kind="counter",
+            direction="none",
+        ),
     )
 
     def __init__(self, stuck_after: float = 30.0) -> None:

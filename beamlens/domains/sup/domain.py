@@ -50,22 +50,50 @@ class SupDomain(Domain):
     name: ClassVar[str] = "sup"
     title: ClassVar[str] = "Supervision"
     metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric("supervisor_count", "supervisors", description="of the host's"),
-        Metric("total_children", "children", description="of the host's supervisors"),
-        Metric("active_children", "children", description="of these, running"),
-        Metric("own_supervisor_count", "supervisors", description="of Beamlens's own"),
-        Metric("own_children", "children", description="of Beamlens's own supervisors"),
-        Metric("busy_supervisors", "supervisors", description="that gave no answer in 0.2 s: starting or ending one"),
-        Metric("actors", "actors", description="that live, plain Pykka included"),
-        Metric("restarts_1m", "restarts", description="of the host's children, in the last minute"),
-        Metric("own_restarts_1m", "restarts", description="of Beamlens's own, in the last minute"),
-        Metric("crashes_1m", "crashes", description="of supervised children, in the last minute"),
-        Metric("crash_loops", "workers", description="of the host's, that crash again and again"),
-        Metric("gave_up_1h", "supervisors", description="of the host's, that gave up in the last hour"),
-        Metric("orphans", "actors", description="that outlived their supervisor"),
-        Metric("unlinked", "actors", description="that nobody would hear the end of"),
-        Metric("mailbox_messages", "messages", description="that wait, in all mailboxes"),
-        Metric("largest_mailbox", "messages", description="the fullest of the host's"),
+        Metric("supervisor_count", "supervisors", description="of the host's", direction="none"),
+        Metric("total_children", "children", description="of the host's supervisors", direction="none"),
+        Metric("active_children", "children", description="of these, running", direction="none"),
+        Metric("own_supervisor_count", "supervisors", description="of Beamlens's own", direction="none"),
+        Metric("own_children", "children", description="of Beamlens's own supervisors", direction="none"),
+        Metric(
+            "busy_supervisors",
+            "supervisors",
+            description="that gave no answer in 0.2 s: starting or ending one",
+            direction="up",
+            matters=2,
+        ),
+        Metric("actors", "actors", description="that live, plain Pykka included", direction="up", matters=1000),
+        Metric(
+            "restarts_1m",
+            "restarts",
+            description="of the host's children, in the last minute",
+            direction="up",
+            matters=3,
+        ),
+        Metric(
+            "own_restarts_1m",
+            "restarts",
+            description="of Beamlens's own, in the last minute",
+            direction="up",
+            matters=3,
+        ),
+        Metric(
+            "crashes_1m", "crashes", description="of supervised children, in the last minute", direction="up", matters=3
+        ),
+        Metric(
+            "crash_loops", "workers", description="of the host's, that crash again and again", direction="up", matters=1
+        ),
+        Metric(
+            "gave_up_1h",
+            "supervisors",
+            description="of the host's, that gave up in the last hour",
+            direction="up",
+            matters=1,
+        ),
+        Metric("orphans", "actors", description="that outlived their supervisor", direction="up", matters=3),
+        Metric("unlinked", "actors", description="that nobody would hear the end of", direction="none"),
+        Metric("mailbox_messages", "messages", description="that wait, in all mailboxes", direction="up", matters=500),
+        Metric("largest_mailbox", "messages", description="the fullest of the host's", direction="up", matters=500),
         Metric("largest_mailbox_actor", description="whose that is"),
         Metric(
             "mailbox_used_pct",
@@ -73,12 +101,34 @@ class SupDomain(Domain):
             high=80,
             critical=95,
             description="of what the one closest to its limit may hold",
+            matters=20,
         ),
-        Metric("abandoned_threads", "threads", description="of actors that were killed and did not end"),
-        Metric("child_processes", "processes", description="of this process"),
-        Metric("zombie_processes", "processes", high=5, critical=200, description="ended for long and not waited for"),
-        Metric("adopted_processes", "processes", description="children whose own parent ended"),
-        Metric("replaced_processes_1m", "processes", description="in whose place came one of the same name"),
+        Metric(
+            "abandoned_threads",
+            "threads",
+            description="of actors that were killed and did not end",
+            direction="up",
+            matters=3,
+        ),
+        Metric("child_processes", "processes", description="of this process", direction="none"),
+        Metric(
+            "zombie_processes",
+            "processes",
+            high=5,
+            critical=200,
+            description="ended for long and not waited for",
+            matters=3,
+        ),
+        Metric(
+            "adopted_processes", "processes", description="children whose own parent ended", direction="up", matters=3
+        ),
+        Metric(
+            "replaced_processes_1m",
+            "processes",
+            description="in whose place came one of the same name",
+            direction="up",
+            matters=3,
+        ),
     )
     sensors: ClassVar[tuple[Sensor, ...]] = (
         Sensor(
@@ -144,10 +194,10 @@ class SupDomain(Domain):
         crashes = self.recorder.crashes(60.0)
         data: dict[str, Any] = {
             "supervisor_count": len(host),
-            "total_children": sum(len(one.children or ()) for one in host),
-            "active_children": sum(info.state == "running" for one in host for info, _ in one.children or ()),
+            "total_children": _count_children(host),
+            "active_children": _count_children(host, running=True),
             "own_supervisor_count": len(own),
-            "own_children": sum(len(one.children or ()) for one in own),
+            "own_children": _count_children(own),
             "busy_supervisors": sum(one.children is None for one in view.supervisors),
             "actors": backlog.actors,
             "restarts_1m": self.recorder.rates.count((RESTARTED, False), 60) if recording else None,
@@ -167,7 +217,13 @@ class SupDomain(Domain):
             "adopted_processes": sum(one.adopted for one in children),
             "replaced_processes_1m": self._processes.replaced(),
         }
-        missing = {name: "no SupStore runs: nothing is recorded" for name, value in data.items() if value is None}
+        missing = {
+            name: "a supervisor is too busy to tell"
+            if name.endswith("_children")
+            else "no SupStore runs: nothing is recorded"
+            for name, value in data.items()
+            if value is None
+        }
         return {**data, "_unavailable": missing} if missing else data
 
     def sense(self) -> Mapping[str, float | None]:
@@ -333,3 +389,11 @@ def _busy(name: str) -> dict[str, Any]:
 
 def _name(ref: Any) -> str:
     return str(getattr(ref, "name", None) or ref.actor_urn)
+
+
+def _count_children(supervisors: Sequence[Supervised], *, running: bool = False) -> int | None:
+    """Of all of them; ``None`` while one is too busy to tell."""
+    told = [one.children for one in supervisors if one.children is not None]
+    if len(told) < len(supervisors):
+        return None
+    return sum(info.state == "running" or not running for children in told for info, _ in children)

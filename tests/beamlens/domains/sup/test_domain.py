@@ -170,7 +170,9 @@ def test_a_busy_supervisor_blocks_nobody_and_says_busy(domain, shop):
     assert found["sup_tree_integrity"]("Shop")["anomalies"][0]["type"] == "busy"
     rows = {row["name"]: row for row in found["sup_list"]()}
     assert (rows["Shop"]["state"], rows["Shop"]["child_count"], rows["Inner"]["state"]) == ("busy", None, "running")
-    assert domain.snapshot()["busy_supervisors"] == 1
+    snapshot = domain.snapshot()
+    assert (snapshot["busy_supervisors"], snapshot["total_children"], snapshot["active_children"]) == (1, None, None)
+    assert snapshot["_unavailable"]["total_children"] == "a supervisor is too busy to tell"
     # However often it was asked: one question of ours waits, and no more.
     assert shop.mailbox_stats().size == 1
     gate.set()
