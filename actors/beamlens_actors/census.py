@@ -124,5 +124,5 @@ def backlog() -> tuple[int, list[tuple[int, pykka.ActorRef[Any]]]]:
 
 
 def thread_of(ref: pykka.ActorRef[Any]) -> int | None:
-    """Ident of the thread of `ref`; `None` when it has none of its own, or it is not known."""
-    return _ours(ref, iter(())).thread if isinstance(ref, ActorRef) else None
+    """Ident of the thread of `ref`; `None` when it has none of its own. Waits a second at most for one that begins."""
+    return _ours(ref, iter(range(_TURNS))).thread if isinstance(ref, ActorRef) else None

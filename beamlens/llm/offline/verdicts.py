@@ -101,7 +101,6 @@ _SPECIFIC: tuple[str, ...] = (
     CauseKind.GIL_HOG,
     CauseKind.LONG_GC,
     CauseKind.POOL_EXHAUSTED,
-    CauseKind.MAILBOX_GROWTH,
     CauseKind.QUEUE_OVERLOAD,
     CauseKind.QUEUE_GROWTH,
     CauseKind.TASK_PILE_UP,
