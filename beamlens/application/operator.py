@@ -73,7 +73,15 @@ class Operator:
             LLMError: The model failed, and nobody could take over.
         """
         handle = _begin(
-            domain, context, max_iterations, deadline, client_registry, client, instance, timeout, wanted=_asker()
+            domain,
+            context,
+            max_iterations=max_iterations,
+            timeout=timeout,
+            deadline=deadline,
+            client_registry=client_registry,
+            client=client,
+            instance=instance,
+            wanted=_asker(),
         )
         try:
             return handle.result(timeout)
@@ -117,9 +125,16 @@ class Operator:
             UnknownDomain, OperatorNotStarted, NotStarted, ConfigError: As `run`.
         """
         return _begin(
-            domain, context, max_iterations, deadline, client_registry, client, instance,
-            on_notification=on_notification, on_complete=on_complete,
-        )  # fmt: skip
+            domain,
+            context,
+            max_iterations=max_iterations,
+            deadline=deadline,
+            client_registry=client_registry,
+            client=client,
+            instance=instance,
+            on_notification=on_notification,
+            on_complete=on_complete,
+        )
 
     @staticmethod
     async def arun(
@@ -134,7 +149,16 @@ class Operator:
         instance: Where = None,
     ) -> list[Alert]:
         """`run` for asyncio: the event loop goes on meanwhile. A task that is cancelled cancels the run."""
-        handle = _begin(domain, context, max_iterations, deadline, client_registry, client, instance, timeout)
+        handle = _begin(
+            domain,
+            context,
+            max_iterations=max_iterations,
+            timeout=timeout,
+            deadline=deadline,
+            client_registry=client_registry,
+            client=client,
+            instance=instance,
+        )
         try:
             return await handle.wait(timeout)
         except TimeoutError:
@@ -192,13 +216,13 @@ class Operator:
 def _begin(
     domain: Target,
     context: Mapping[str, Any] | None,
+    *,
     max_iterations: int,
     deadline: float | None,
     client_registry: Any,
     client: LLMClient | None,
     instance: Where,
     timeout: float | None = None,
-    *,
     on_notification: OnNotification | None = None,
     on_complete: OnComplete | None = None,
     wanted: Callable[[], bool] = lambda: True,

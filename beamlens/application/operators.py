@@ -21,9 +21,11 @@ from beamlens_actors import ActorError, ActorRef
 from beamlens_supervision import AlreadyPresent, AlreadyStarted, ChildSpec, SupervisionError, SupervisorRef
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from beamlens.detect import SensorState
     from beamlens.llm.client import LLMClient
+    from beamlens.watcher.sensing import Values
 
 _STATUS = 1.0
 _TRIES = 5
@@ -203,12 +205,28 @@ class InstanceOperators(Operators):
         """The watcher's domain; else one that is made now, with its stores for as long as it is lent."""
         source = self._source(name)
         if name in self._watchers.names:
-            return Lent(self._watchers.domain(name), sensors=lambda: self._watchers.sensors(name))
+            return Lent(self._watchers.domain(name), watching=_Watching(self._watchers, name))
         domain = source() if isinstance(source, type) else source
         if isinstance(domain, WatchesOthers):
             bus = self._parts.bus
             domain.join(anomalies.surroundings(domain, lambda: list(self._watchers), bus, bus.instance, None))
         return self._lent.lend(name, domain)
+
+
+class _Watching:
+    """A watcher's sensors, also after its restart."""
+
+    def __init__(self, watchers: Watchers, name: str) -> None:
+        self._watchers = watchers
+        self._name = name
+
+    def active(self) -> tuple[SensorState, ...]:
+        sensing = self._watchers.sensing(self._name)
+        return () if sensing is None else sensing.active()
+
+    def recent(self) -> Sequence[Values]:
+        sensing = self._watchers.sensing(self._name)
+        return () if sensing is None else sensing.recent()
 
 
 def say(ref: ActorRef[Any], name: str, prompt: str, timeout: float) -> OperatorMessage:

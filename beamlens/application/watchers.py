@@ -20,7 +20,6 @@ from beamlens.watcher import Sensing, WatcherActor
 from beamlens_supervision import ChildSpec, SupervisionError, SupervisorRef
 
 if TYPE_CHECKING:
-    from beamlens.detect import SensorState
     from beamlens.domains import Domain
 
 logger = logging.getLogger("beamlens")
@@ -139,10 +138,9 @@ class Watchers:
         """``watcher.sensor`` of the sensors that see nothing."""
         return [f"{name}.{sensor}" for name, sensing in list(self._sensing.items()) for sensor in sensing.quiet()]
 
-    def sensors(self, name: str) -> tuple[SensorState, ...]:
-        """The active sensors of one watcher; none while it starts."""
-        sensing = self._sensing.get(name)
-        return () if sensing is None else sensing.active()
+    def sensing(self, name: str) -> Sensing | None:
+        """The sensors of one watcher; ``None`` while it starts."""
+        return self._sensing.get(name)
 
     def active_sensors(self) -> tuple[str, ...]:
         """``watcher.sensor`` of those that are active."""

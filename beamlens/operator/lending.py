@@ -12,8 +12,8 @@ from beamlens.findings.wire import utc_now
 from beamlens_supervision import DynamicSupervisor, DynamicSupervisorRef
 
 if TYPE_CHECKING:
-    from beamlens.detect import SensorState
     from beamlens.domains.domain import Domain
+    from beamlens.operator.sensing import Watching
     from beamlens_supervision import ChildSpec
 
 logger = logging.getLogger("beamlens")
@@ -29,13 +29,13 @@ class Lent:
 
     Attributes:
         domain: The domain.
-        sensors: The watcher's active sensors; ``None`` when nobody watches.
+        watching: The watcher's sensors; ``None`` when nobody watches.
         recording_since: When its stores began, ISO 8601; ``""`` for a watched one, which has its history.
         give_back: Ends what was begun for the run; may be called more than once, on any thread.
     """
 
     domain: Domain
-    sensors: Callable[[], tuple[SensorState, ...]] | None = None
+    watching: Watching | None = None
     recording_since: str = ""
     give_back: Callable[[], object] = _nothing
 

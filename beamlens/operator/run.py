@@ -13,10 +13,11 @@ from beamlens.errors import BeamlensError, Cancelled, DeadlineExceeded, LLMError
 from beamlens.findings import Investigation, OperatorResult
 from beamlens.findings.closer_look import gather_evidence, nearest
 from beamlens.lua import Sandbox
-from beamlens.operator.sensing import Senses, Sensing, Watched
+from beamlens.operator.sensing import Asked, Blind, Senses, Sensing, Watched
 from beamlens.operator.speech import Memory
 from beamlens.telemetry import new_trace_id
 from beamlens_actors import Aborted, clock
+from beamlens_actors.words import in_words
 
 if TYPE_CHECKING:
     from beamlens.agent.limits import RunOutcome
@@ -69,7 +70,8 @@ class OperatorRun:
         self.iteration = 0
         self.found: Investigation | None = None
         self.loop: AgentLoop | None = None
-        self.senses: Senses = Watched(tuple)
+        self.senses: Senses = Blind()
+        self._asked: Asked | None = None
         self._services = services
         self._name = name
         self._lender = lender
@@ -93,14 +95,16 @@ class OperatorRun:
         deadline = self.request.deadline
         timer = None if deadline is None else clock.call_later(deadline, lambda: abort.abort("deadline"))
         began = clock.monotonic()
+        outcome: RunOutcome | None = None
+        problem: BaseException | None = None
         try:
-            outcome, problem = self._look(abort)
+            outcome = self._look(abort)
         except Aborted:
-            outcome, problem = None, None
+            pass
         except BeamlensError as error:
-            outcome, problem = None, error
+            problem = error
         except Exception as error:  # noqa: BLE001 - a domain is foreign code
-            outcome, problem = None, _crashed(self._name, error)
+            problem = _crashed(self._name, error)
         finally:
             if timer is not None:
                 timer.cancel()
@@ -125,7 +129,7 @@ class OperatorRun:
 
     # -- the look --------------------------------------------------------------------------------------------
 
-    def _look(self, abort: AbortSignal) -> tuple[RunOutcome, None]:
+    def _look(self, abort: AbortSignal) -> RunOutcome:
         abort.raise_if_aborted()
         over = abort.child()
         try:
@@ -140,19 +144,20 @@ class OperatorRun:
                 recording_since=lent.recording_since,
             )
             self.senses = self._begin_sensing(found, lent, over)
-            return self._converse(found, abort), None
+            return self._converse(found, abort)
         finally:
             over.abort("the run is over")
             self.give_back()
 
     def _begin_sensing(self, found: Investigation, lent: Lent, over: AbortSignal) -> Senses:
-        if lent.sensors is not None:
-            return Watched(lent.sensors)
+        asked = self._asked = Asked(lent.domain)
+        if lent.watching is not None:
+            return Watched(lent.watching, asked)
 
         def failed(reason: str) -> None:
             found.emit("sensor_failed", reason=reason, trust="untrusted")
 
-        sensing = Sensing(lent.domain, failed)
+        sensing = Sensing(lent.domain, asked, failed)
         tasks = self._services.tool_tasks()
         try:
             Supervised(tasks, sensing.read, f"{self._name}:sensors").result(_FIRST_READING, over)
@@ -181,7 +186,7 @@ class OperatorRun:
             abort=abort,
             limits=self._limits,
             client=self._client,
-            facts=lambda: self.facts(),
+            facts=self.facts,
             on_iteration=self._begin_iteration,
             steering=lambda: self._what_changed(found, abort),
         )
@@ -234,7 +239,7 @@ class OperatorRun:
         return not any(piece.strength == "conclusive" for piece in evidence.get(state.name, ()))
 
     def _for_evidence(self, state: SensorState) -> SensorState:
-        return self.senses.for_evidence(state) if isinstance(self.senses, Sensing) else state
+        return state if self._asked is None else self._asked.for_evidence(state)
 
     def _what_changed(self, found: Investigation, abort: AbortSignal) -> Iterable[Message]:
         """Before each turn: what the sensors say that they did not say before."""
@@ -258,7 +263,7 @@ class OperatorRun:
             "domain": found.domain.name,
             "reason": found.reason,
             "state": found.health,
-            "watched": isinstance(self.senses, Watched),
+            "settled": self.senses.settled,
             "sensors": found.sensors,
             "evidence": dict(found.evidence),
             "snapshot_ids": [snapshot.id for snapshot in snapshots],
@@ -330,7 +335,7 @@ class OperatorRun:
 
 
 def _crashed(name: str, error: Exception) -> BeamlensError:
-    crashed = BeamlensError(f"the run of {name} failed: {type(error).__name__}: {error}")
+    crashed = BeamlensError(f"the run of {name} failed: {in_words(error)}")
     crashed.__cause__ = error
     return crashed
 

@@ -66,7 +66,7 @@ def glance(services: Services, name: str, lender: Lender, abort: AbortSignal) ->
         snapshot = Supervised(services.tool_tasks(), found.take_snapshot, f"{name}:snapshot").result(
             _SNAPSHOT_TIMEOUT, abort
         )
-        sensors = () if lent.sensors is None else lent.sensors()
+        sensors = () if lent.watching is None else lent.watching.active()
         parts: list[Text] = [Text("A snapshot of now:"), Text(snapshot.model_dump_json(), source=lent.domain.name)]
         facts = {
             "role": "operator",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from pydantic import Field, StringConstraints
 
@@ -54,13 +54,15 @@ def run_tools(found: Investigation, senses: Senses, on_done: Callable[[str], obj
         on_done(arguments.summary)
         return {"done": True}
 
-    def wait(arguments: Wait, abort: AbortSignal) -> dict[str, Any]:
+    def wait(arguments: Any, abort: AbortSignal) -> dict[str, Any]:
         seconds = min(LONGEST, max(0.1, arguments.ms / 1000))
         found.emit("wait", {"seconds": seconds})
         return _wait(senses, seconds, abort)
 
     # Its source is no part of the host's, but sensors have names that a host's own domain gives them.
-    waiting = Tool("wait", wait, Wait, timeout=LONGEST + 10.0, trust="untrusted", source="sensors")
+    waiting: Tool = Tool(
+        "wait", cast("Callable[[Any], Any]", wait), Wait, timeout=LONGEST + 10.0, trust="untrusted", source="sensors"
+    )
     return [waiting, Tool("done", done, Done, ends_run=True)]
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from beamlens.detect import Sensor, SensorState, Shift, Threshold
 from beamlens.domains.database import causes, postgres
 from beamlens.domains.database.engines import sync_engine
+from beamlens.domains.database.figures import milliseconds as _ms
+from beamlens.domains.database.figures import percentile
 from beamlens.domains.database.heard_callbacks import HeardCallbacks
-from beamlens.domains.database.ledger import milliseconds as _ms
-from beamlens.domains.database.ledger import percentile
 from beamlens.domains.database.pool_view import LATELY_S, PoolView
 from beamlens.domains.database.pulse import POLL_S, Pulse
 from beamlens.domains.database.recorder import QueryRecorder
@@ -30,7 +30,9 @@ _LOOK_S = 20.0
 _FEWEST_KNOWN = 20
 _FEWEST_REPEATED_PER_S = 20.0
 _REPEATED = Metric("repeated_pct", "%", high=50, description="share of statements that one line repeats in a loop")
-_SLOWER = Metric("slower_pct", "%", high=30, description="share of statements that take thrice their usual time")
+_SLOWER = Metric(
+    "slower_pct", "%", high=30, description="share of all statements, or of the runs of one, that take thrice as long"
+)
 _numbers = itertools.count(1)
 
 
@@ -52,26 +54,66 @@ class DatabaseDomain(HeardCallbacks, ServerCallbacks):
     name: ClassVar[str] = "database"
     title: ClassVar[str] = "Database"
     metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric("query_count_1m", "statements", description="in the last minute"),
-        Metric("avg_query_time_ms", "ms", description="mean of the last minute"),
-        Metric("max_query_time_ms", "ms", description="longest of the last minute"),
-        Metric("p95_query_time_ms", "ms", description="of the last minute, or of its latest 5000 statements"),
-        Metric("slow_query_count", "statements", description="of at least 100 ms, in the last minute"),
-        Metric("error_count", "errors", description="statements that failed in the last minute"),
-        Metric("repeated_query_count", "statements", description="reads repeated in a loop, in the last minute"),
-        Metric("pool_size", "connections", description="that the pool keeps"),
-        Metric("pool_checked_out", "connections", description="taken now"),
-        Metric("pool_limit", "connections", description="the most that the pool gives, overflow included"),
-        Metric("pool_waiting", "waits", description="who wait for a connection now"),
-        Metric("pool_wait_ms", "ms", high=1000, critical=10_000, description="longest wait of now and the last 5 s"),
-        Metric("pool_refused_1m", "refusals", description="checkouts that ended without a connection"),
-        Metric("idle_transaction_s", "s", high=60, description="longest that an open transaction of ours is unused"),
-        Metric("running_s", "s", description="age of the oldest statement that runs now"),
-        Metric("lock_wait_s", "s", high=5, critical=60, description="longest wait for a lock on the server"),
-        Metric("server_connections_used_pct", "%", high=90, description="of the server's limit"),
-        Metric("statements_seen", "statements", description="since recording began"),
+        Metric("query_count_1m", "statements", description="in the last minute", direction="none"),
+        Metric("avg_query_time_ms", "ms", description="mean of the last minute", direction="up", matters=20),
+        Metric("max_query_time_ms", "ms", description="longest of the last minute", direction="none"),
+        Metric(
+            "p95_query_time_ms",
+            "ms",
+            description="of the last minute, or of its latest 5000 statements",
+            direction="up",
+            matters=50,
+        ),
+        Metric(
+            "slow_query_count",
+            "statements",
+            description="of at least 100 ms, in the last minute",
+            direction="up",
+            matters=20,
+        ),
+        Metric(
+            "error_count", "errors", description="statements that failed in the last minute", direction="up", matters=5
+        ),
+        Metric(
+            "repeated_query_count",
+            "statements",
+            description="reads repeated in a loop, in the last minute",
+            direction="none",
+        ),
+        Metric("pool_size", "connections", description="that the pool keeps", direction="none"),
+        Metric("pool_checked_out", "connections", description="taken now", direction="none"),
+        Metric(
+            "pool_limit", "connections", description="the most that the pool gives, overflow included", direction="none"
+        ),
+        Metric("pool_waiting", "waits", description="who wait for a connection now", direction="up", matters=3),
+        Metric(
+            "pool_wait_ms",
+            "ms",
+            high=1000,
+            critical=10_000,
+            description="longest wait of now and the last 5 s",
+            matters=200,
+        ),
+        Metric(
+            "pool_refused_1m",
+            "refusals",
+            description="checkouts that ended without a connection",
+            direction="up",
+            matters=3,
+        ),
+        Metric(
+            "idle_transaction_s",
+            "s",
+            high=60,
+            description="longest that an open transaction of ours is unused",
+            matters=10,
+        ),
+        Metric("running_s", "s", description="age of the oldest statement that runs now", direction="up", matters=10),
+        Metric("lock_wait_s", "s", high=5, critical=60, description="longest wait for a lock on the server", matters=2),
+        Metric("server_connections_used_pct", "%", high=90, description="of the server's limit", matters=20),
+        Metric("statements_seen", "statements", description="since recording began", kind="counter", direction="none"),
         Metric("instrumentation", description="whether the engine is listened to"),
-        Metric("dropped", "statements", description="came too fast to be added up"),
+        Metric("dropped", "statements", description="came too fast to be added up", kind="counter", direction="none"),
     )
     sensors: ClassVar[tuple[Sensor, ...]] = (
         Sensor("latency_shift", "slower_pct", lambda: Threshold(_SLOWER)),
@@ -119,8 +161,10 @@ class DatabaseDomain(HeardCallbacks, ServerCallbacks):
         return [ChildSpec(self._store, start, (self.recorder, self._pulse), shutdown=1.0)]
 
     def close(self) -> None:
-        """Stop recording, should the QueryStore not have done so."""
+        """Stop recording, should the QueryStore not have done so; break off what the server is being asked."""
         self.recorder.uninstall()
+        if self._server is not None:
+            self._server.close()
 
     # -- numbers ---------------------------------------------------------------------------------------------
 
@@ -175,10 +219,11 @@ class DatabaseDomain(HeardCallbacks, ServerCallbacks):
         lately = ledger.totals(LATELY_S, whole=True)
         often = lately.repeated / LATELY_S >= _FEWEST_REPEATED_PER_S
         known = ledger.totals(2 * LATELY_S, whole=True)
+        share = 100 * known.slower / known.known if known.known >= _FEWEST_KNOWN else 0.0
         unmade = [one for one in self._pool.refused(2) if not one.exhausted]
         pool = self._pool_numbers()
         return {
-            "slower_pct": 100 * known.slower / known.known if known.known >= _FEWEST_KNOWN else 0.0,
+            "slower_pct": max(share, ledger.late_pct(2 * LATELY_S)),
             "errors_per_s": (ledger.totals(2, whole=True).faults + len(unmade)) / 2,
             "repeated_pct": min(100.0, 100 * lately.repeated / lately.count) if often and lately.count else 0.0,
             **{name: pool[name] for name in ("pool_wait_ms", "idle_transaction_s", "lock_wait_s")},

@@ -1,4 +1,4 @@
-"""An operator's run without a model: look, watch a moment where nobody has, report what is beyond its bounds, answer."""
+"""An operator's run without a model: look, watch a moment where nobody has, report what is off, answer."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def decide(facts: Mapping[str, Any], succeeded: Sequence[str]) -> list[Step]:
     """The next tool calls of this run.
 
     Args:
-        facts: As a watcher's, and ``watched`` (whether a watcher feeds the sensors), ``nearest`` (sentences); with
-            ``question`` it is an answer that is wanted.
+        facts: As a watcher's, and ``settled`` (whether the sensors have read long enough), ``nearest`` (sentences).
+            With ``question`` it is an answer that is wanted.
         succeeded: The tools that succeeded in this run so far.
     """
     if "question" in facts:
@@ -34,7 +34,7 @@ def decide(facts: Mapping[str, Any], succeeded: Sequence[str]) -> list[Step]:
     if not snapshots:
         return _begin(facts, sensors)
     due = _due(facts, sensors)
-    if not sensors and not facts["watched"] and not waits:
+    if not sensors and not facts["settled"] and not waits:
         return [("wait", {"ms": OBSERVE_MS})]
     if due and waits < 2 and not all(conclusive(facts["evidence"].get(one.name, ())) for one in due):
         # Evidence that needs two readings apart may be there a moment later.

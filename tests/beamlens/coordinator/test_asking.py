@@ -225,6 +225,17 @@ def test_nobody_waits_for_ever_when_the_coordinator_is_killed():
                 handle.result(10)
 
 
+def test_the_operators_of_a_run_end_with_the_coordinator():
+    operators = Ops("ets")
+    client = ScriptedClient([tool("invoke_operators", operators=["ets"]), ScriptedClient.HANG])
+    with coordinating(client, operators) as (ref, _inbox, _insights, _events):
+        ask(ref)
+        client.wait_for_calls(2)
+        ref.kill()
+        with pytest.raises(Cancelled):
+            operators.handles["ets"].result(10)
+
+
 def test_too_many_runs_are_refused():
     client = ScriptedClient([ScriptedClient.HANG], repeat_last=True)
     with coordinating(client) as (ref, _inbox, _insights, _events):
@@ -584,5 +595,5 @@ def test_the_offline_analyst_answers_a_question_in_the_pipeline():
     with coordinating(analyst, operators, offline=analyst) as (ref, _inbox, _insights, _events):
         result = ask(ref, {"reason": "why does memory grow?"}, strategy=resolve("pipeline")).result(20)
     (answer,) = result.insights
-    assert "_entries grew by 900 items (/srv/app/cache.py:7)." in answer.summary
+    assert "Memory leak at app/cache.py:7 in put: _entries grew by 900 items." in answer.summary
     assert "Nothing out of bounds was found by: runtime, gc." in answer.summary
