@@ -4,8 +4,8 @@
     while sleep 0.1; do curl -s localhost:8000/orders/7/; done
 
 You will see, after some seconds of requests, an alert that names the exception, the route, and the line that raises it:
-``django_app.py:42 in ask_the_warehouse``. In a project of yours the settings are in a module of their own; what counts is the first
-entry of MIDDLEWARE, and where Beamlens is started: once a process, such as in ``wsgi.py`` or an ``AppConfig.ready``.
+``django_app.py:42 in ask_the_warehouse``. In a project of yours the settings are in a module of their own; what counts
+is the first entry of MIDDLEWARE, and where Beamlens is started: once a process, such as in ``wsgi.py``.
 """
 
 from __future__ import annotations

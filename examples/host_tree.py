@@ -12,7 +12,7 @@ import threading
 
 from beamlens import Beamlens, registry, status
 from beamlens_actors import Actor
-from beamlens_supervision import ChildRestarted, ChildSpec, Supervisor, SupervisionEvent, format_tree
+from beamlens_supervision import ChildRestarted, ChildSpec, SupervisionEvent, Supervisor, format_tree
 
 restarted = threading.Event()
 
