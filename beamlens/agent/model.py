@@ -60,7 +60,9 @@ class Model:
         self._services = services
         self._kind = kind
         self._agent = agent
-        self._client = client or services.client
+        asked = client or services.client
+        # Another offline analyst is as good as the instance's, which alone is given the facts.
+        self._client = services.offline if asked.model == services.offline.model else asked
         self._ledger = ledger
         self._fallback = fallback
         self._outgoing = Outgoing(services.redactor.text)
