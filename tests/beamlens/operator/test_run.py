@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 
 import pytest
@@ -442,12 +443,13 @@ def test_its_conversation_is_shortened_as_its_own_options_say(own, shortened):
     def large(request):
         if request.system == INSTRUCTIONS:
             return "the summary"
-        call = ToolCall("call", "think", {"thought": "a thought " * 300})
-        return Completion(tool_calls=(call,), usage=Usage(30_000, 10), stop_reason="tool_use", model="scripted")
+        call = ToolCall("call", "think", {"thought": "a thought"})
+        return Completion(tool_calls=(call,), usage=Usage(next(sizes), 10), stop_reason="tool_use", model="scripted")
 
+    sizes = itertools.count(20_000, 10_000)
     client = ScriptedClient([large], repeat_last=True)
     with operating(client, **own) as one:
-        one.run(max_iterations=5)
+        one.run(max_iterations=4)
     assert any(request.system == INSTRUCTIONS for request in client.requests) is shortened
 
 
