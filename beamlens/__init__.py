@@ -12,20 +12,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from beamlens.agent.budget import Budget
-from beamlens.application import Beamlens, InstanceStatus, Report, WatcherSpec, registry
+from beamlens.application import Beamlens, Coordinator, InstanceStatus, Report, WatcherSpec, registry
 from beamlens.domains import Domain, callback
 from beamlens.errors import (
+    AlreadyAwaiting,
     AlreadyStarted,
     BeamlensError,
     BudgetExceeded,
+    Cancelled,
     ClientConfigError,
     ConfigError,
+    CoordinatorNotStarted,
+    DeadlineExceeded,
     LLMError,
     NotStarted,
+    OperatorNotStarted,
     UnknownDomain,
 )
 from beamlens.evidence import CauseKind, Evidence, Place, Strength
-from beamlens.findings import AgentStatus, Alert, Insight, Snapshot, status
+from beamlens.findings import AgentStatus, Alert, CoordinatorResult, Insight, RunHandle, Snapshot, status
 from beamlens.metrics import Metric
 
 if TYPE_CHECKING:
@@ -76,6 +81,9 @@ __all__ = [
     "CauseKind",
     "ClientConfigError",
     "ConfigError",
+    "Coordinator",
+    "CoordinatorNotStarted",
+    "CoordinatorResult",
     "DeadlineExceeded",
     "Domain",
     "Evidence",

@@ -161,6 +161,7 @@ class Beamlens:
                 parts.inbox,
                 parts.insights,
                 registry=parts.agents,
+                operators=self._operators,
                 quiet_sensors=self._watchers.quiet_sensors,
             ),
             tree.watcher_supervisor(self._watchers.specs, parts.agents, on_event),
@@ -317,6 +318,10 @@ class Beamlens:
     def list_operators(self) -> list[AgentStatus]:
         """Status of each operator."""
         return list(ask_all(self._parts.agents, "operator", self._operators.names))
+
+    def emit(self, name: str, sender: str, **metadata: Any) -> None:
+        """Emit one of the catalogue's events in this instance's name. For parts of Beamlens."""
+        self._parts.bus.emit(name, sender, **metadata)
 
     def insights(self) -> list[Insight]:
         """The last insights, oldest first."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from beamlens.agent.supervised import Supervised
 from beamlens_actors import Aborted
+from beamlens_actors.words import in_words
 
 if TYPE_CHECKING:
     from beamlens.detect import SensorState
@@ -57,7 +58,7 @@ def _look_closer(domain: Domain, sensor: SensorState) -> tuple[Evidence, ...]:
 
 
 def _failed(found: Investigation, sensor: str, error: Exception) -> None:
-    found.emit("evidence_failed", sensor=sensor, reason=f"{type(error).__name__}: {error}", trust="untrusted")
+    found.emit("evidence_failed", sensor=sensor, reason=in_words(error), trust="untrusted")
 
 
 def sensor_lines(sensors: Iterable[SensorState], evidence: Mapping[str, Sequence[Evidence]]) -> list[str]:

@@ -16,6 +16,7 @@ from beamlens.findings.ledger import Ledger
 from beamlens.findings.snapshot import Snapshot
 from beamlens.findings.status import Health
 from beamlens.telemetry import run as runs
+from beamlens_actors.words import in_words
 
 if TYPE_CHECKING:
     from beamlens.detect import SensorState
@@ -118,7 +119,7 @@ class Investigation:
         try:
             data = json.loads(json.dumps(self.domain.snapshot(), default=str))
         except Exception as error:
-            raise ToolError("the snapshot failed: ", f"{type(error).__name__}: {error}") from error
+            raise ToolError("the snapshot failed: ", in_words(error)) from error
         if not isinstance(data, dict):
             raise ToolError(f"the domain's snapshot is no object but {type(data).__name__}")
         if self.recording_since:

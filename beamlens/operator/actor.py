@@ -23,6 +23,7 @@ from beamlens.operator.requests import (
     Say,
 )
 from beamlens_actors import Aborted, Actor, ActorError, ActorRef, ExitReason, clock
+from beamlens_actors.words import in_words
 from beamlens_supervision import ChildSpec, SupervisionError
 
 if TYPE_CHECKING:
@@ -346,7 +347,7 @@ class OperatorActor(Actor):
         try:
             self._notify(message)
         except Exception as error:  # noqa: BLE001 - foreign code
-            self._emit("notify_failed", reason=f"{type(error).__name__}: {error}", trust="untrusted")
+            self._emit("notify_failed", reason=in_words(error), trust="untrusted")
 
 
 def _name(name: object) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from beamlens.errors import OperatorNotStarted
+
 if TYPE_CHECKING:
     from beamlens.findings import AgentStatus, Alert, OperatorMessage, RunHandle
     from beamlens.llm.client import LLMClient
@@ -52,3 +54,35 @@ class Operators(Protocol):
     def status(self, name: str) -> AgentStatus | None:
         """How it is; ``None`` when it does not live, or does not answer within a second."""
         ...
+
+
+class NoOperators:
+    """For a Coordinator that has nobody to ask."""
+
+    def descriptions(self) -> Mapping[str, str]:
+        """None."""
+        return {}
+
+    def known(self, name: str) -> bool:  # noqa: ARG002 - of the protocol
+        """Never."""
+        return False
+
+    def start(self, name: str, context: Mapping[str, Any], **_options: Any) -> RunHandle[list[Alert]]:  # noqa: ARG002
+        """Refuses.
+
+        Raises:
+            OperatorNotStarted: Always.
+        """
+        raise OperatorNotStarted(f"there is no operator {name!r}: there are none here")
+
+    def message(self, name: str, prompt: str, timeout: float = 30.0) -> OperatorMessage:  # noqa: ARG002
+        """Refuses.
+
+        Raises:
+            OperatorNotStarted: Always.
+        """
+        raise OperatorNotStarted(f"there is no operator {name!r}: there are none here")
+
+    def status(self, name: str) -> AgentStatus | None:  # noqa: ARG002 - of the protocol
+        """``None``."""
+        return None

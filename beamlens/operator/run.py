@@ -17,6 +17,7 @@ from beamlens.operator.sensing import Asked, Blind, Senses, Sensing, Watched
 from beamlens.operator.speech import Memory
 from beamlens.telemetry import new_trace_id
 from beamlens_actors import Aborted, clock
+from beamlens_actors.words import in_words
 
 if TYPE_CHECKING:
     from beamlens.agent.limits import RunOutcome
@@ -334,7 +335,7 @@ class OperatorRun:
 
 
 def _crashed(name: str, error: Exception) -> BeamlensError:
-    crashed = BeamlensError(f"the run of {name} failed: {type(error).__name__}: {error}")
+    crashed = BeamlensError(f"the run of {name} failed: {in_words(error)}")
     crashed.__cause__ = error
     return crashed
 

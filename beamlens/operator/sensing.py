@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from beamlens.detect import Growth, Sensor, SensorBank, SensorState, Threshold
 from beamlens_actors import AbortSignal, clock
+from beamlens_actors.words import in_words
 
 if TYPE_CHECKING:
     from beamlens.domains.domain import Domain
@@ -159,7 +160,7 @@ class Sensing:
             values: Mapping[str, float | None] = self._domain.sense()
         except Exception as error:  # noqa: BLE001 - a domain is foreign code
             if not self._failing:
-                self._failed(f"{type(error).__name__}: {error}")
+                self._failed(in_words(error))
             self._failing = True
             return
         self._failing = False

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from beamlens.detect import SensorBank, SensorState
 from beamlens.watcher.pace import Pace
 from beamlens_actors import AbortSignal, clock
+from beamlens_actors.words import in_words
 
 if TYPE_CHECKING:
     from beamlens.domains.domain import Domain
@@ -78,7 +79,7 @@ class Sensing:
         try:
             values = self._domain.sense()
         except Exception as error:  # noqa: BLE001 - a domain is foreign code; the watch goes on
-            self._failed(f"{type(error).__name__}: {error}")
+            self._failed(in_words(error))
             return
         finally:
             overdue.cancel()

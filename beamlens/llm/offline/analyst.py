@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from beamlens.llm.client import Completion, Request, ToolCall, ToolOutput
-from beamlens.llm.offline import correlating, operating, watching
+from beamlens.llm.offline import answering, correlating, operating, watching
 
 if TYPE_CHECKING:
     from beamlens_actors import AbortSignal
@@ -19,6 +19,8 @@ _RULES: Mapping[str, Callable[[Mapping[str, Any], Sequence[str]], Sequence[Step]
     "watcher": watching.decide,
     "operator": operating.decide,
     "coordinator": correlating.decide,
+    "classify": answering.classify,
+    "synthesize": answering.synthesize,
 }
 
 
