@@ -321,7 +321,7 @@ class OperatorActor(Actor):
         except (BeamlensError, TimeoutError) as error:
             handle.fail(error)
         except Exception as error:  # noqa: BLE001 - a domain is foreign code
-            handle.fail(LLMError(f"{self._name} could not answer: {error!r}", kind="response", retryable=False))
+            handle.fail(LLMError(f"{self._name} could not answer: {in_words(error)}", kind="response", retryable=False))
         finally:
             forget()
             timer.cancel()

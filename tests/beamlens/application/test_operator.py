@@ -101,7 +101,7 @@ def test_a_client_registry_of_a_run_is_closed_after_it_and_a_client_is_not():
         ({"client_registry": 3}, "client_registry", "must be a mapping"),
         ({"client": {"primary": "x"}}, "client", "given as client_registry"),
         ({"client": ScriptedClient([]), "client_registry": ScriptedClient([])}, "client", "not both"),
-        ({"context": "high memory"}, "context", 'a mapping such as {"reason": ...}'),
+        ({"context": 3}, "context", 'a mapping such as {"reason": ...}, or the reason itself'),
         ({"max_iterations": 0}, "max_iterations", "above 0"),
         ({"deadline": -1}, "deadline", "above 0"),
         ({"timeout": 0}, "timeout", "seconds above 0"),
@@ -336,6 +336,28 @@ def test_an_asyncio_timeout_withdraws_the_caller_and_the_run_goes_on():
     with Beamlens.start(operators=[Queue], client_registry=client):
         asyncio.run(main())
         go.set()
+        assert Operator.run("queue") == []
+        assert Operator.status("queue").runs == 2
+
+
+def test_a_reason_may_be_given_alone():
+    client = ScriptedClient([DONE])
+    with Beamlens.start(operators=[Queue], client_registry=client):
+        Operator.run("queue", "high memory")
+    assert "Reason: high memory" in str(client.requests[0].messages)
+
+
+def test_an_actor_that_asks_and_ends_takes_its_run_along():
+    class Asker(Actor):
+        def on_receive(self, _message):
+            Operator.run("queue")
+
+    client = ScriptedClient([ScriptedClient.HANG, DONE])
+    with Beamlens.start(operators=[Queue], client_registry=client):
+        asker = Asker.start()
+        asker.tell("ask")
+        client.wait_for_calls(1)
+        asker.kill()
         assert Operator.run("queue") == []
         assert Operator.status("queue").runs == 2
 
