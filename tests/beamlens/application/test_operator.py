@@ -330,7 +330,7 @@ def test_an_asyncio_timeout_withdraws_the_caller_and_the_run_goes_on():
     client = ScriptedClient([hold, DONE])
 
     async def main():
-        with pytest.raises(TimeoutError, match="within 0.05 s"):
+        with pytest.raises(TimeoutError, match=r"within 0\.05 s"):
             await Operator.arun("queue", timeout=0.05)
 
     with Beamlens.start(operators=[Queue], client_registry=client):
@@ -371,7 +371,7 @@ def test_a_question_is_answered():
 def test_a_question_that_is_not_answered_in_time_is_a_timeout():
     client = ScriptedClient([ScriptedClient.HANG])
     with Beamlens.start(operators=[Queue], client_registry=client):
-        with pytest.raises(TimeoutError, match="queue did not answer within 0.2 s"):
+        with pytest.raises(TimeoutError, match=r"queue did not answer within 0\.2 s"):
             Operator.message("queue", "how is it?", timeout=0.2)
         assert not Operator.status("queue").running
 

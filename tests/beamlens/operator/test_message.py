@@ -48,7 +48,8 @@ def test_it_answers_while_a_run_hangs_and_the_run_knows_nothing_of_it():
     assert (answer.domain, answer.state, answer.iteration) == ("queue", "healthy", 2)
     assert answer.response == OperatorAnswer("one deep queue", ("depth is 1",), ("it may grow",))
     (asked,) = client.answers.requests
-    assert "Reason: slow" in str(asked.messages) and "deep_queue" in str(asked.messages)
+    assert "Reason: slow" in str(asked.messages)
+    assert "deep_queue" in str(asked.messages)
     assert '<untrusted source="question">\nwhat do you see?\n</untrusted>' in str(
         [block.text for block in asked.messages[-1].content if hasattr(block, "text")]
     ).replace("\\n", "\n")
@@ -129,13 +130,18 @@ def test_a_domain_that_fails_is_an_error_for_whoever_asks():
         def snapshot(self):
             raise ZeroDivisionError("the pool is gone")
 
-    with operating(Speaking([], [])) as one:
-        question = one.say("how?")
-        with pytest.raises(Cancelled):
-            one.ref.kill()
-            question.result(10)
     with operating(Speaking([], []), Broken()) as one, pytest.raises(BeamlensError, match="the pool is gone"):
         one.say("how?").result(10)
+
+
+def test_when_the_operator_is_killed_whoever_asked_is_told():
+    client = Speaking([], [ScriptedClient.HANG])
+    with operating(client) as one:
+        question = one.say("how?")
+        client.answers.wait_for_calls(1)
+        one.ref.kill()
+        with pytest.raises(Cancelled, match="the operator ended"):
+            question.result(10)
 
 
 def test_whoever_asks_gets_no_answer_after_the_timeout():

@@ -172,7 +172,7 @@ def test_asyncio_waits_by_the_same_clock_and_may_wait_again():
         handle = one.ask()
 
         async def wait():
-            with pytest.raises(TimeoutError, match="within 0.01 s"):
+            with pytest.raises(TimeoutError, match=r"within 0\.01 s"):
                 await handle.wait(0.01)
             gate.let(1)
             return await handle.wait()
