@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import threading
+import weakref
 
 import pytest
 
@@ -486,3 +488,21 @@ def test_an_offline_analyst_given_as_the_client_of_a_run_knows_the_facts():
         handle = one.ask(client=OfflineAnalyst())
         pass_time(clock, handle)
     assert [alert.anomaly_type for alert in handle.result()] == ["depth_high"]
+
+
+def test_a_domain_that_was_lent_for_a_run_is_not_kept_after_it():
+    domains = weakref.WeakSet()
+
+    def lend():
+        from beamlens.operator import Lent
+
+        domain = Queue()
+        domains.add(domain)
+        return Lent(domain)
+
+    with operating(ScriptedClient([LOOK, fire(), tool("wait", ms=0), DONE] * 3), lend) as one:
+        for _ in range(3):
+            one.run()
+        one.say("how is it?")
+        gc.collect()
+        assert len(domains) <= 1
