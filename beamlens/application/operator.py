@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from beamlens.application.instances import running
 from beamlens.application.operators import ask_status, say
 from beamlens.domains import Domain
-from beamlens.errors import ConfigError, OperatorNotStarted
+from beamlens.errors import ConfigError, NotStarted, OperatorNotStarted
 from beamlens.findings import AgentStatus, Alert, OperatorMessage, RunHandle
 from beamlens.llm.registry import ClientRegistry
 from beamlens.operator import Invoke, OperatorActor, send
@@ -212,9 +212,10 @@ class Operator:
             UnknownDomain, OperatorNotStarted, NotStarted, ConfigError: As `run`.
         """
         ref, name = _find(domain, instance)
-        if isinstance(domain, ActorRef):
+        operators = _its_operators(ref, name, instance) if isinstance(domain, ActorRef) else _operators(instance)
+        if operators is None:
             ref.stop()
-        elif not _operators(instance).stop(name):
+        elif not operators.stop(name):
             raise OperatorNotStarted(f"the operator {name!r} has ended already")
 
 
@@ -256,6 +257,8 @@ def _clients(client_registry: Any, client: LLMClient | None) -> ClientRegistry |
         raise ConfigError("give client or client_registry, not both", field="client")
     if client is not None and isinstance(client, Mapping):
         raise ConfigError("client must be a client; a mapping is given as client_registry", field="client")
+    if client is not None and (isinstance(client, type) or not hasattr(client, "complete")):
+        raise ConfigError(f"client must be a client, with complete() and model, not {client!r}", field="client")
     return ClientRegistry.build(client_registry if client is None else client)
 
 
@@ -284,6 +287,15 @@ def _instance(instance: Where) -> Beamlens:
 
 def _operators(instance: Where) -> InstanceOperators:
     return _instance(instance).operators
+
+
+def _its_operators(ref: ActorRef[Any], name: str, instance: Where) -> InstanceOperators | None:
+    """Those of the instance that it belongs to, whose supervisor would start it again; ``None``: it is on its own."""
+    try:
+        operators = _operators(instance)
+    except NotStarted:
+        return None
+    return operators if operators.ref(name) is ref else None
 
 
 def _find(domain: Target, instance: Where) -> tuple[ActorRef[Any], str]:

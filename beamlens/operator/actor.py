@@ -298,7 +298,7 @@ class OperatorActor(Actor):
 
         handle = message.handle
         abort = handle.abort
-        timer = clock.call_later(message.timeout, lambda: abort.abort("nobody waits any more"))
+        timer = clock.call_later(message.timeout, lambda: abort.abort("timeout"))
         forget = self.actor_ref.add_exit_callback(lambda _ref, _reason: abort.abort("the operator ended"))
         try:
             if not handle.begin():
@@ -317,7 +317,10 @@ class OperatorActor(Actor):
             )
             handle.finish(OperatorMessage(self._name, known.facts["state"], iteration, words))
         except Aborted:
-            handle.fail(Cancelled(f"the question to {self._name} was given up: {abort.reason}"))
+            if abort.reason == "timeout":
+                handle.fail(TimeoutError(f"{self._name} did not answer within {message.timeout:g} s"))
+            else:
+                handle.fail(Cancelled(f"the question to {self._name} was given up: {abort.reason}"))
         except (BeamlensError, TimeoutError) as error:
             handle.fail(error)
         except Exception as error:  # noqa: BLE001 - a domain is foreign code

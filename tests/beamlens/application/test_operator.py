@@ -29,7 +29,7 @@ from beamlens.testing import ScriptedClient, tool
 from beamlens_actors import Actor
 from beamlens_actors.testing import FakeClock
 from tests.support.agents import Queue
-from tests.support.operators import DONE, LOOK, fire, pass_time
+from tests.support.operators import DONE, LOOK, fire, operating, pass_time
 
 WAIT = tool("wait", ms=3_600_000)
 
@@ -100,6 +100,7 @@ def test_a_client_registry_of_a_run_is_closed_after_it_and_a_client_is_not():
         ({"client_registry": {"primary": "x"}}, "client_registry", "clients"),
         ({"client_registry": 3}, "client_registry", "must be a mapping"),
         ({"client": {"primary": "x"}}, "client", "given as client_registry"),
+        ({"client": "fast"}, "client", "client must be a client, with complete() and model, not 'fast'"),
         ({"client": ScriptedClient([]), "client_registry": ScriptedClient([])}, "client", "not both"),
         ({"context": 3}, "context", 'a mapping such as {"reason": ...}, or the reason itself'),
         ({"max_iterations": 0}, "max_iterations", "above 0"),
@@ -387,6 +388,20 @@ def test_one_that_was_stopped_is_not_started_again():
         with pytest.raises(OperatorNotStarted):
             Operator.stop("queue")
         assert [one.name for one in lens.list_operators()] == ["ets"]
+
+
+def test_one_that_was_stopped_by_its_ref_is_not_started_again_either():
+    with Beamlens.start(operators=[Queue, "ets"]) as lens:
+        Operator.stop(registry.lookup("queue"))
+        assert [one.name for one in lens.list_operators()] == ["ets"]
+
+
+def test_one_on_its_own_is_stopped_by_its_ref():
+    with operating(ScriptedClient([])) as one:
+        Operator.stop(one.ref)
+        assert not one.ref.is_alive()
+        with pytest.raises(OperatorNotStarted, match="has ended"):
+            Operator.run(one.ref)
 
 
 def test_one_that_was_killed_is_started_again():
