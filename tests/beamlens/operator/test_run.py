@@ -490,6 +490,27 @@ def test_an_offline_analyst_given_as_the_client_of_a_run_knows_the_facts():
     assert [alert.anomaly_type for alert in handle.result()] == ["depth_high"]
 
 
+class Bare(Domain):
+    name = "bare"
+
+    def snapshot(self):
+        return {"count": 1}
+
+
+def test_offline_a_domain_that_nobody_watched_is_observed_for_fifteen_seconds_before_it_is_called_healthy():
+    with FakeClock() as clock, operating(OfflineAnalyst()) as one:
+        handle = one.ask()
+        assert 15.0 <= pass_time(clock, handle) < 20.0
+    assert (handle.result(), handle.report.state, handle.report.model) == ([], "healthy", "offline")
+
+
+def test_offline_a_domain_without_sensors_is_not_waited_for():
+    with operating(OfflineAnalyst(), Bare()) as one:
+        handle = one.run()
+        assert one.events.of("operator.wait") == []
+    assert (handle.result(), handle.report.stopped_by) == ([], "done")
+
+
 def test_a_domain_that_was_lent_for_a_run_is_not_kept_after_it():
     domains = weakref.WeakSet()
 
