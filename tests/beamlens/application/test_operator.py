@@ -480,7 +480,7 @@ def test_the_names_are_there_and_imported_only_when_asked_for():
         assert getattr(beamlens, name).__name__ == name
     code = (
         "import sys, beamlens; "
-        "print([m for m in ('beamlens.operator.run', 'beamlens.operator.speech', 'beamlens.agent.loop', "
+        "print([m for m in ('beamlens.operator.actor', 'beamlens.operator.run', 'beamlens.agent.loop', "
         "'beamlens.application.operator') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
