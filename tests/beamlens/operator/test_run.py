@@ -490,6 +490,45 @@ def test_an_offline_analyst_given_as_the_client_of_a_run_knows_the_facts():
     assert [alert.anomaly_type for alert in handle.result()] == ["depth_high"]
 
 
+class Hanging(Queue):
+    """Hangs where no tool's time bounds it."""
+
+    def __init__(self):
+        super().__init__()
+        self.entered, self.go = threading.Event(), threading.Event()
+
+    def excerpt(self, limit=5):
+        self.entered.set()
+        self.go.wait(60)
+        return []
+
+
+def test_a_domain_that_hangs_does_not_keep_a_run_beyond_its_deadline_nor_the_next_one():
+    domain = Hanging()
+    with FakeClock() as clock, operating(ScriptedClient([DONE]), domain) as one:
+        handle, after = one.ask(deadline=10.0), one.ask()
+        assert domain.entered.wait(10)
+        assert pass_time(clock, handle) >= 10.0
+        with pytest.raises(DeadlineExceeded, match="did not end at its deadline of 10 s, and was given up"):
+            handle.result()
+        domain.go.set()
+        pass_time(clock, after)
+        assert after.result() == []
+    assert (handle.report.stopped_by, handle.report.failed) == ("deadline", True)
+
+
+def test_a_domain_that_hangs_does_not_keep_a_run_that_was_cancelled():
+    domain = Hanging()
+    with FakeClock() as clock, operating(ScriptedClient([DONE]), domain) as one:
+        handle = one.ask()
+        assert domain.entered.wait(10)
+        handle.cancel()
+        pass_time(clock, handle)
+        with pytest.raises(Cancelled, match="was cancelled, did not end, and was given up"):
+            handle.result()
+        domain.go.set()
+
+
 class Bare(Domain):
     name = "bare"
 
