@@ -62,7 +62,9 @@ class Model:
         self._services = services
         self._kind = kind
         self._agent = agent
-        self._client = client or services.client
+        asked = client or services.client
+        # Another offline analyst is as good as the instance's, which alone is given the facts.
+        self._client = services.offline if asked.model == services.offline.model else asked
         report_to(self._client, services.bus)
         self._ledger = ledger
         self._fallback = fallback

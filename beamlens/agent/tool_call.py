@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
@@ -177,11 +178,21 @@ class RunningCall:
         return run
 
 
-@lru_cache(maxsize=512)
+_EXTRA = frozenset({"abort", "on_update", "call_id"})
+
+
 def extra_parameters(fn: Callable[..., Any]) -> frozenset[str]:
     """Which of ``abort``, ``on_update`` and ``call_id`` a function takes by name."""
+    code = getattr(getattr(fn, "__func__", fn), "__code__", None)
+    if isinstance(code, CodeType) and not hasattr(fn, "__wrapped__") and not hasattr(fn, "__signature__"):
+        return _extra_of(code)
     try:
-        names = inspect.signature(fn).parameters
+        return _EXTRA & inspect.signature(fn).parameters.keys()
     except (TypeError, ValueError):
         return frozenset()
-    return frozenset(name for name in ("abort", "on_update", "call_id") if name in names)
+
+
+@lru_cache(maxsize=512)
+def _extra_of(code: CodeType) -> frozenset[str]:
+    # Remembered by its code: a tool's function is often a closure of one run, all of which would be kept with it.
+    return _EXTRA & {*code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]}

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from beamlens.agent.budget import Budget
 from beamlens.agent.compaction import CompactionPolicy
-from beamlens.application import instances, lent_stores, tree
+from beamlens.application import instances, tree
 from beamlens.application.instance_status import InstanceStatus, ask_all
 from beamlens.application.lookup import AgentRegistry
-from beamlens.application.operators import InstanceOperators
 from beamlens.application.parts import Parts
 from beamlens.application.plan import Plan, refuse_unknown
 from beamlens.application.report import Report, closest, snapshots
@@ -29,6 +28,7 @@ from beamlens_supervision import ChildSpec, SupervisionError, SupervisorRef, for
 
 if TYPE_CHECKING:
     from beamlens.agent.core import AgentCore
+    from beamlens.application.operators import InstanceOperators
     from beamlens.domains import Domain
     from beamlens_actors import ExitReason
 
@@ -52,6 +52,9 @@ class Beamlens:
         self._root: SupervisorRef | None = None
         self._parts = Parts.make(plan)
         self._watchers = Watchers(plan.watched, self._parts, plan.clients, plan.state_dir)
+        # Here and not at the top: a program that only imports Beamlens needs none of it.
+        from beamlens.application.operators import InstanceOperators
+
         self._operators = InstanceOperators(plan.operators, self._parts, self._watchers)
         self._lock = threading.RLock()
 
@@ -168,8 +171,7 @@ class Beamlens:
                 quiet_sensors=self._watchers.quiet_sensors,
             ),
             tree.watcher_supervisor(self._watchers.specs, parts.agents, on_event),
-            lent_stores.supervisor_child(parts.agents, on_event),
-            tree.operator_supervisor(self._operators.specs(), parts.agents, on_event),
+            *self._operators.children(on_event),
         ]
 
     def stop(self, timeout: float = 5.0) -> bool:

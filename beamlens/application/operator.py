@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from beamlens.application.instances import running
 from beamlens.application.operators import ask_status, say
 from beamlens.domains import Domain
-from beamlens.errors import ConfigError, OperatorNotStarted
+from beamlens.errors import ConfigError, NotStarted, OperatorNotStarted
 from beamlens.findings import AgentStatus, Alert, OperatorMessage, RunHandle
 from beamlens.llm.registry import ClientRegistry
 from beamlens.operator import Invoke, OperatorActor, send
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Target: TypeAlias = "str | type[Domain] | Domain | ActorRef[Any]"
 Where: TypeAlias = "str | Beamlens | None"
+Context: TypeAlias = "Mapping[str, Any] | str | None"
 OnNotification = Callable[[Alert], object]
 OnComplete = Callable[["RunHandle[list[Alert]]"], object]
 
@@ -36,7 +37,7 @@ class Operator:
     @staticmethod
     def run(
         domain: Target,
-        context: Mapping[str, Any] | None = None,
+        context: Context = None,
         *,
         max_iterations: int = 25,
         timeout: float | None = None,
@@ -51,7 +52,8 @@ class Operator:
 
         Args:
             domain: Whom to ask.
-            context: Why, and what is known: ``{"reason": "memory grows since noon"}``. It may quote anything.
+            context: Why, and what is known: ``{"reason": "memory grows since noon"}``, or the reason alone. It may
+                quote anything.
             max_iterations: Most model calls; what was found by then is the result.
             timeout: Seconds to wait. Then a run that is queued loses its place, and one in progress goes on.
             deadline: Seconds from the run's begin on after which it is ended.
@@ -83,6 +85,9 @@ class Operator:
             instance=instance,
             wanted=_asker(),
         )
+        asker = current_actor()
+        if asker is not None:  # one that ends takes its run along
+            handle.add_done_callback(asker.add_exit_callback(lambda _ref, _reason: handle.cancel()))
         try:
             return handle.result(timeout)
         except TimeoutError:
@@ -95,7 +100,7 @@ class Operator:
     @staticmethod
     def run_async(
         domain: Target,
-        context: Mapping[str, Any] | None = None,
+        context: Context = None,
         *,
         max_iterations: int = 25,
         deadline: float | None = None,
@@ -139,7 +144,7 @@ class Operator:
     @staticmethod
     async def arun(
         domain: Target,
-        context: Mapping[str, Any] | None = None,
+        context: Context = None,
         *,
         max_iterations: int = 25,
         timeout: float | None = None,  # noqa: ASYNC109 - as `run`
@@ -207,15 +212,16 @@ class Operator:
             UnknownDomain, OperatorNotStarted, NotStarted, ConfigError: As `run`.
         """
         ref, name = _find(domain, instance)
-        if isinstance(domain, ActorRef):
+        operators = _its_operators(ref, name, instance) if isinstance(domain, ActorRef) else _operators(instance)
+        if operators is None:
             ref.stop()
-        elif not _operators(instance).stop(name):
+        elif not operators.stop(name):
             raise OperatorNotStarted(f"the operator {name!r} has ended already")
 
 
 def _begin(
     domain: Target,
-    context: Mapping[str, Any] | None,
+    context: Context,
     *,
     max_iterations: int,
     deadline: float | None,
@@ -227,15 +233,14 @@ def _begin(
     on_complete: OnComplete | None = None,
     wanted: Callable[[], bool] = lambda: True,
 ) -> RunHandle[list[Alert]]:
-    if context is not None and not isinstance(context, Mapping):
-        raise ConfigError(f'context must be a mapping such as {{"reason": ...}}, not {context!r}', field="context")
+    known = _context(context)
     if timeout is not None:
         _check_seconds("timeout", timeout)
     ref, name = _find(domain, instance)
     handle: RunHandle[list[Alert]] = RunHandle(
         name, on_notification=on_notification, on_complete=on_complete, wanted=wanted
     )
-    request = Invoke(handle, dict(context or {}), None, max_iterations, deadline)  # checks the limits
+    request = Invoke(handle, known, None, max_iterations, deadline)  # checks the limits
     clients = _clients(client_registry, client)
     if clients is not None:
         request = Invoke(handle, request.context, clients.primary, max_iterations, deadline)
@@ -252,13 +257,23 @@ def _clients(client_registry: Any, client: LLMClient | None) -> ClientRegistry |
         raise ConfigError("give client or client_registry, not both", field="client")
     if client is not None and isinstance(client, Mapping):
         raise ConfigError("client must be a client; a mapping is given as client_registry", field="client")
+    if client is not None and (isinstance(client, type) or not hasattr(client, "complete")):
+        raise ConfigError(f"client must be a client, with complete() and model, not {client!r}", field="client")
     return ClientRegistry.build(client_registry if client is None else client)
 
 
 def _asker() -> Callable[[], bool]:
-    """Whether the thread that asks, or the actor whose code it runs, is still there."""
-    thread, actor = threading.current_thread(), current_actor()
-    return lambda: thread.is_alive() and (actor is None or actor.is_alive())
+    """Whether the thread that asks is still there."""
+    return threading.current_thread().is_alive
+
+
+def _context(context: object) -> Mapping[str, Any]:
+    if isinstance(context, str):
+        return {"reason": context}
+    if context is not None and not isinstance(context, Mapping):
+        text = f'context must be a mapping such as {{"reason": ...}}, or the reason itself, not {context!r}'
+        raise ConfigError(text, field="context")
+    return {str(key): value for key, value in (context or {}).items()}
 
 
 def _check_seconds(field: str, value: object) -> None:
@@ -272,6 +287,15 @@ def _instance(instance: Where) -> Beamlens:
 
 def _operators(instance: Where) -> InstanceOperators:
     return _instance(instance).operators
+
+
+def _its_operators(ref: ActorRef[Any], name: str, instance: Where) -> InstanceOperators | None:
+    """Those of the instance that it belongs to, whose supervisor would start it again; ``None``: it is on its own."""
+    try:
+        operators = _operators(instance)
+    except NotStarted:
+        return None
+    return operators if operators.ref(name) is ref else None
 
 
 def _find(domain: Target, instance: Where) -> tuple[ActorRef[Any], str]:

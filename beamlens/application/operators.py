@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from beamlens.application import anomalies
-from beamlens.application.lent_stores import LentStores
+from beamlens.application.lent_stores import LentStores, supervisor_child
 from beamlens.application.parts import Parts
 from beamlens.application.specs import Operated, describe
-from beamlens.application.tree import OPERATORS
+from beamlens.application.tree import OPERATORS, OnEvent, operator_supervisor
 from beamlens.application.watchers import Watchers
 from beamlens.domains import Domain, built_in, built_in_names, required_argument
 from beamlens.domains.sources import WatchesOthers
@@ -47,9 +47,11 @@ class InstanceOperators(Operators):
         self._watchers = watchers
         self._lent = LentStores(parts.agents)
 
-    def specs(self) -> list[ChildSpec]:
-        """How a supervisor starts them."""
-        return [self._spec(name) for name in self._operated]
+    def children(self, on_event: OnEvent) -> list[ChildSpec]:
+        """How the root starts the supervisors of lent stores and of the operators."""
+        registry = self._parts.agents
+        specs = [self._spec(name) for name in self._operated]
+        return [supervisor_child(registry, on_event), operator_supervisor(specs, registry, on_event)]
 
     def close(self) -> None:
         """Take back what is lent: the instance has ended."""

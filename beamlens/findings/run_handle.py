@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import secrets
 import threading
@@ -115,6 +114,8 @@ class RunHandle(Generic[R]):
 
     async def wait(self, timeout: float | None = None) -> R:  # noqa: ASYNC109 - as `result`, by the same clock
         """`result` for asyncio; a cancelled task cancels the run."""
+        import asyncio  # here and not at the top: most programs do without
+
         waiter, woken = async_waiter()
         with self._changed:
             self._claim()

@@ -10,7 +10,7 @@ from beamlens.agent.compaction import CompactionPolicy
 from beamlens.agent.limits import Limits
 from beamlens.agent.supervised import GRACE
 from beamlens.domains.domain import Domain
-from beamlens.errors import BeamlensError, Cancelled, ConfigError, LLMError
+from beamlens.errors import BeamlensError, Cancelled, ConfigError, DeadlineExceeded, LLMError
 from beamlens.findings import AgentStatus, OperatorMessage, RunHandle, StatusRequest
 from beamlens.operator.lending import Lender, alone
 from beamlens.operator.queue import RunQueue
@@ -32,10 +32,12 @@ if TYPE_CHECKING:
     from beamlens.llm.client import LLMClient
     from beamlens.operator.run import OperatorRun
     from beamlens.operator.speech import Memory
-    from beamlens_actors import Registry
+    from beamlens_actors import Registry, Timer
+    from beamlens_supervision import Task
 
 _MOST_SPEAKING = 16
 _TOLD_WITHIN = 5.0
+_OVERDUE = 3.0
 
 
 class _RunEnded:
@@ -43,6 +45,13 @@ class _RunEnded:
         self.request = request
         self.result = result
         self.memory = memory
+
+
+class _Overdue:
+    def __init__(self, run: OperatorRun, task: Task[Any], error: BeamlensError) -> None:
+        self.run = run
+        self.task = task
+        self.error = error
 
 
 class _SpokenTo:
@@ -147,6 +156,9 @@ class OperatorActor(Actor):
                 self._say(message)
             case _RunEnded():
                 self._run_ended(message)
+            case _Overdue(run=run, task=task, error=error):
+                run.given_up = error
+                task.shutdown("brutal_kill")
             case _SpokenTo():
                 self._speaking -= 1
                 self._stop_if_done()
@@ -222,7 +234,35 @@ class OperatorActor(Actor):
         )
         self._run = run
         self._tell_status()
-        self._in_a_task(lambda: self._do(run), "run", lambda: self._lost(run))
+        task = self._in_a_task(lambda: self._do(run), "run", lambda: self._lost(run))
+        if task is not None:
+            self._end_in_time(run, task)
+
+    def _end_in_time(self, run: OperatorRun, task: Task[Any]) -> None:
+        """A run whose domain hangs cannot end itself: it is given up soon after its deadline, or its cancellation."""
+        request = run.request
+        timers: list[Timer] = []
+
+        def overdue(error: BeamlensError) -> None:
+            self._tell(_Overdue(run, task, error))
+
+        if request.deadline is not None:
+            text = f"the run of {self._name} did not end at its deadline of {request.deadline:g} s, and was given up"
+            late = DeadlineExceeded(text)
+            timers.append(clock.call_later(request.deadline + _OVERDUE, lambda: overdue(late)))
+
+        def cancelled() -> None:
+            error = Cancelled(f"the run of {self._name} was cancelled, did not end, and was given up")
+            timers.append(clock.call_later(_OVERDUE, lambda: overdue(error)))
+
+        forget = request.handle.abort.on_abort(cancelled)
+
+        def ended(_task: object) -> None:
+            forget()
+            for timer in timers:
+                timer.cancel()
+
+        task.add_done_callback(ended)
 
     def _do(self, run: OperatorRun) -> None:
         """The body of a run's task."""
@@ -242,11 +282,11 @@ class OperatorActor(Actor):
     def _lost(self, run: OperatorRun) -> None:
         """Its task has ended, in whatever way: after `_do` there is nothing left to do."""
         request = run.request
-        error = Cancelled(f"the task of a run of {self._name} was ended from outside")
-        result = run.so_far("cancelled", error)
+        error = run.given_up or Cancelled(f"the task of a run of {self._name} was ended from outside")
+        result = run.so_far("deadline" if isinstance(error, DeadlineExceeded) else "cancelled", error)
         if request.handle.fail(error, result):
             request.handle.abort.abort("its task ended")
-            run.give_back()
+            self._in_a_task(run.give_back, "give-back", run.give_back)
             self._tell_notify(OperatorComplete(self._name, request.handle.id, result))
         self._tell(_RunEnded(request, result, run.memory()))
 
@@ -298,7 +338,7 @@ class OperatorActor(Actor):
 
         handle = message.handle
         abort = handle.abort
-        timer = clock.call_later(message.timeout, lambda: abort.abort("nobody waits any more"))
+        timer = clock.call_later(message.timeout, lambda: abort.abort("timeout"))
         forget = self.actor_ref.add_exit_callback(lambda _ref, _reason: abort.abort("the operator ended"))
         try:
             if not handle.begin():
@@ -317,25 +357,29 @@ class OperatorActor(Actor):
             )
             handle.finish(OperatorMessage(self._name, known.facts["state"], iteration, words))
         except Aborted:
-            handle.fail(Cancelled(f"the question to {self._name} was given up: {abort.reason}"))
+            if abort.reason == "timeout":
+                handle.fail(TimeoutError(f"{self._name} did not answer within {message.timeout:g} s"))
+            else:
+                handle.fail(Cancelled(f"the question to {self._name} was given up: {abort.reason}"))
         except (BeamlensError, TimeoutError) as error:
             handle.fail(error)
         except Exception as error:  # noqa: BLE001 - a domain is foreign code
-            handle.fail(LLMError(f"{self._name} could not answer: {error!r}", kind="response", retryable=False))
+            handle.fail(LLMError(f"{self._name} could not answer: {in_words(error)}", kind="response", retryable=False))
         finally:
             forget()
             timer.cancel()
 
     # -- tasks -----------------------------------------------------------------------------------------------
 
-    def _in_a_task(self, fn: Callable[[], object], what: str, ended: Callable[[], object]) -> None:
-        """Run `fn` in a loop task; `ended` is called however it ends. A supervisor that restarts is waited for."""
+    def _in_a_task(self, fn: Callable[[], object], what: str, ended: Callable[[], object]) -> Task[Any] | None:
+        """Run `fn` in a loop task; `ended` is called however it ends, soon where no task can be had."""
         try:
             task = self._services.loop_tasks().run_nolink(fn, name=f"{self._name}:{what}", shutdown=GRACE)
         except (ActorError, SupervisionError):
             clock.call_later(1.0, ended)
-        else:
-            task.add_done_callback(lambda _task: ended())
+            return None
+        task.add_done_callback(lambda _task: ended())
+        return task
 
     def _tell(self, message: object) -> None:
         try:

@@ -42,6 +42,7 @@ class OperatorRun:
         iteration: Turns so far.
         found: What was found, once the domain is there.
         loop: The conversation, once it has begun.
+        given_up: Why it was given up, if it was.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class OperatorRun:
         self.iteration = 0
         self.found: Investigation | None = None
         self.loop: AgentLoop | None = None
+        self.given_up: BeamlensError | None = None
         self.senses: Senses = Blind()
         self._asked: Asked | None = None
         self._services = services

@@ -78,6 +78,10 @@ class Asked:
                 found.append(Sensor(f"{metric.name}_growth", metric.name, detector))
         return [sensor for sensor in found if sensor.name not in self._names]
 
+    def names(self) -> tuple[str, ...]:
+        """Names of the sensors."""
+        return self._bank.names()
+
     def feed(self, readings: Iterable[Values]) -> None:
         """Take readings, oldest first; those that were taken already count once."""
         with self._lock:
@@ -121,8 +125,6 @@ class Sensing:
     A threshold counts from the first reading on: whoever asks wants to know how it is, not whether it lasts.
     """
 
-    settled = False
-
     def __init__(self, domain: Domain, asked: Asked, failed: Callable[[str], object]) -> None:
         """Make one; nothing is read yet.
 
@@ -136,6 +138,8 @@ class Sensing:
         self._failed = failed
         self._failing = False
         self._bank = SensorBank(map(self._at_once, domain.all_sensors()))
+        # Where there is no sensor, there is nothing to wait for.
+        self.settled = not self._bank.names() and not asked.names()
 
     def _at_once(self, sensor: Sensor) -> Sensor:
         metric = next((one for one in self._domain.metrics if f"{one.name}_threshold" == sensor.name), None)

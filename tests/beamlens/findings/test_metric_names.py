@@ -34,7 +34,7 @@ def test_what_is_false_is_refused_unless_it_may_be_meant_otherwise(pools, name, 
         ("The thread count is 987.", ("987", "thread_count", "47 threads")),
         ("CPU usage is about 72 %.", ("72 %", "cpu_pct", "97.6 %")),
         ("The run queue delay was 640 ms.", ("640 ms", "run_queue_ms", "152.7 ms")),
-        ("The memory limit is 450 MB.", ("450 MB", "memory_limit_mb", "1024")),
+        ("The memory limit is 450 MB.", ("450 MB", "memory_limit_mb", "1024 MB")),
         ("Memory is 7 GB.", ("7 GB", "memory_mb", "612.81 MB")),
     ],
 )

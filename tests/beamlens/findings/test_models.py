@@ -65,6 +65,8 @@ def test_a_name_that_is_no_utf_8_can_be_sent_on():
     assert Snapshot.from_msgpack(snapshot.to_msgpack()).data == {"name": "\\udcff"}
 
 
-def test_an_insight_needs_an_alert():
-    with pytest.raises(ValidationError, match="alert_ids"):
-        Insight(alert_ids=(), correlation_type="causal", summary="s", confidence="low", trace_id="t")
+def test_an_insight_without_alerts_is_an_answer_but_not_without_words():
+    fields = {"alert_ids": (), "correlation_type": "causal", "confidence": "low", "trace_id": "t"}
+    assert Insight(summary="all is well", **fields).alert_ids == ()
+    with pytest.raises(ValidationError, match="summary"):
+        Insight(summary="", **fields)
