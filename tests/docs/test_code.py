@@ -70,6 +70,12 @@ def run(page, folder):
     )
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_what_is_printed_is_promised_on_the_line_of_its_print(page):
+    """A call over several lines would be a promise that nobody compares."""
+    assert re.findall(r"^ *\)  # .+$", "\n".join(examples(page)), re.MULTILINE) == []
+
+
 @pytest.mark.parametrize("page", RUN, ids=name)
 def test_the_code_of_a_page_runs_and_prints_what_it_says(page, programs):
     done = programs[page].result()

@@ -43,6 +43,12 @@ def test_commands_that_are_shown_exist(page):
     assert set(_COMMAND.findall(shown)) <= set(main.commands)
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/examples.md"])
+def test_every_example_is_shown(page):
+    shown = (ROOT / page).read_text(encoding="utf-8")
+    assert [path.name for path in ROOT.glob("examples/*.py") if path.name not in shown] == []
+
+
 def test_every_page_of_the_site_is_in_its_navigation():
     listed = re.findall(r": (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
     assert sorted(listed) == sorted(page.relative_to(ROOT / "docs").as_posix() for page in ROOT.glob("docs/**/*.md"))
