@@ -7,6 +7,7 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
+from beamlens.application import forks
 from beamlens.errors import AlreadyStarted, NotStarted
 
 if TYPE_CHECKING:
@@ -61,13 +62,19 @@ def running(name: str | None = None) -> Beamlens:
 
 
 def _after_fork() -> None:
-    """Threads are not inherited, so what ran here runs no more: no hook may stay that feeds it."""
+    """Threads are not inherited, so what ran here runs no more: no hook may stay that feeds it.
+
+    In a worker of a pre-forking server it is started anew.
+    """
     global _lock
     _lock = threading.Lock()
     instances = list(_instances.values())
     _instances.clear()
     for instance in instances:
         instance.forget()
+    restarts = [instance.restart for instance in instances if forks.goes_on(instance.after_fork)]
+    if restarts:
+        forks.restart_soon(restarts, _at_exit)
 
 
 def _at_exit() -> None:

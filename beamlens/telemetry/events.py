@@ -288,6 +288,11 @@ def _catalogue() -> list[Event]:
         Event("instance.started", "An instance runs.", metadata={"watchers": list, "model": str}),
         Event("instance.stopped", "An instance has stopped.", {"duration": _NUMBER}),
         Event(
+            "control.unavailable",
+            "The control socket could not be made; the instance runs without.",
+            metadata={"reason": str},
+        ),
+        Event(
             "llm.start",
             "A model is called.",
             metadata={"agent": str, "model": str, "iteration": int, "context_size": int},

@@ -1,0 +1,78 @@
+"""Which forked children are watched on: the workers of pre-forking servers, and not what a program forks besides."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Literal
+
+from beamlens_actors.backends.threads import spawn
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+logger = logging.getLogger("beamlens")
+
+AfterFork = Literal["auto", "restart", "stop"]
+
+_SETTLE = 0.3
+"""Real seconds after a fork: for all other hooks of the fork, and for children that end or exec at once."""
+
+_CLOSING = 1.0
+
+# Who forks workers: module, and function where others of the module fork what is none.
+_WORKERS: dict[str, frozenset[str]] = {
+    "gunicorn.arbiter": frozenset({"spawn_worker"}),
+    # Not a worker, but the process that goes on in place of the one that was watched.
+    "gunicorn.util": frozenset({"daemonize"}),
+    "billiard.popen_fork": frozenset(),
+    "multiprocessing.popen_fork": frozenset(),
+}
+
+
+def goes_on(mode: AfterFork) -> bool:
+    """Whether this child, which was forked just now, is to be watched. Looks at who called ``fork``."""
+    if mode != "auto":
+        return mode == "restart"
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001 - there is no other way to see the callers
+    while frame is not None:
+        functions = _WORKERS.get(frame.f_globals.get("__name__", ""))
+        if functions is not None and (not functions or frame.f_code.co_name in functions):
+            return True
+        frame = frame.f_back
+    # uWSGI forks in C, and gives its worker this module.
+    return "uwsgi" in sys.modules
+
+
+def restart_soon(restarts: Iterable[Callable[[], object]], at_exit: Callable[[], object]) -> None:
+    """In a forked child: restart, on a thread of its own.
+
+    Args:
+        restarts: What to call.
+        at_exit: What is to be called at the end of a child that ends without ``atexit``.
+    """
+    todo = list(restarts)
+
+    def run() -> None:
+        time.sleep(_SETTLE)  # real time: a fake clock of the parent's has nobody here who advances it
+        for name in ("multiprocessing.util", "billiard.util"):
+            finalize = getattr(sys.modules.get(name), "Finalize", None)
+            if finalize is not None:
+                finalize(None, at_exit, exitpriority=0)
+        for restart in todo:
+            try:
+                restart()
+            except Exception:
+                logger.exception("Beamlens could not be restarted in this forked process, which is not watched")
+
+    try:
+        spawn(run, "beamlens-after-fork")
+    except RuntimeError as error:
+        logger.warning("this forked process is not watched: %s", error)
+
+
+def close_inherited(close: Callable[[], object]) -> None:
+    """Close what the parent's domains still hold here; a lock that a thread of the parent's had stops nobody."""
+    spawn(close, "beamlens-inherited").join(_CLOSING)
