@@ -57,10 +57,7 @@ def restart_soon(restarts: Iterable[Callable[[], object]], at_exit: Callable[[],
 
     def run() -> None:
         time.sleep(_SETTLE)  # real time: a fake clock of the parent's has nobody here who advances it
-        for name in ("multiprocessing.util", "billiard.util"):
-            finalize = getattr(sys.modules.get(name), "Finalize", None)
-            if finalize is not None:
-                finalize(None, at_exit, exitpriority=0)
+        _at_end(at_exit)
         for restart in todo:
             try:
                 restart()
@@ -71,6 +68,16 @@ def restart_soon(restarts: Iterable[Callable[[], object]], at_exit: Callable[[],
         spawn(run, "beamlens-after-fork")
     except RuntimeError as error:
         logger.warning("this forked process is not watched: %s", error)
+
+
+def _at_end(call: Callable[[], object]) -> None:
+    """Children of multiprocessing and of Celery end without ``atexit``, each in its own way."""
+    finalize = getattr(sys.modules.get("multiprocessing.util"), "Finalize", None)
+    if finalize is not None:
+        finalize(None, call, exitpriority=0)
+    shutdown = getattr(sys.modules.get("celery.signals"), "worker_process_shutdown", None)
+    if shutdown is not None:
+        shutdown.connect(lambda **_named: call(), weak=False, dispatch_uid="beamlens.at_end")
 
 
 def close_inherited(close: Callable[[], object]) -> None:

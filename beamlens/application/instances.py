@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from beamlens.application import forks
@@ -18,6 +19,12 @@ EXIT_TIMEOUT = 0.4
 _lock = threading.Lock()
 _instances: dict[str, Beamlens] = {}
 _hooked = False
+_before_exit: list[Callable[[], object]] = []
+
+
+def before_exit(call: Callable[[], object]) -> None:
+    """Have something called when this process ends, before its instances are stopped; in forked workers too."""
+    _before_exit.append(call)
 
 
 def add(name: str, instance: Beamlens) -> None:
@@ -78,5 +85,7 @@ def _after_fork() -> None:
 
 
 def _at_exit() -> None:
+    for call in _before_exit:
+        call()
     for instance in list(_instances.values()):
         instance.stop(EXIT_TIMEOUT)
