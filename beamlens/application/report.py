@@ -93,7 +93,8 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
         if place is not None:
             lines.append(f"    at {place['file']}:{place['line']}")
     lines += [
-        f"  alert ({a['severity']}) {a['watcher']}/{a['anomaly_type']}: {a['observation']}" for a in report["open_alerts"]
+        f"  alert ({a['severity']}) {a['watcher']}/{a['anomaly_type']}: {a['observation']}"
+        for a in report["open_alerts"]
     ]
     lines += [f"  active sensor: {name}" for name in report["active_sensors"]]
     lines += [

@@ -53,7 +53,9 @@ def _details(found: Mapping[str, Any]) -> list[str]:
         place = (insight["cause"] or {}).get("place")
         if place:
             texts.append(f"  at {place['file']}:{place['line']}")
-    texts += [f"alert [{one['severity']}] {one['watcher']}/{one['anomaly_type']}: {_said(one)}" for one in shown["findings"]]
+    texts += [
+        f"alert [{one['severity']}] {one['watcher']}/{one['anomaly_type']}: {_said(one)}" for one in shown["findings"]
+    ]
     texts.append(f"analyst: {line(shown['model'])}, {dollars(shown['cost'])}")
     return texts
 

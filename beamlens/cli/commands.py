@@ -57,7 +57,9 @@ def _interpreter(script: str) -> str | None:
     words = first[2:].decode("utf-8", "surrogateescape").split()
     if words and Path(words[0]).name == "sh" and rest.startswith(b"'''exec' "):
         # What installers write where the interpreter's path is too long for a first line.
-        words = [rest.split(b" ", 1)[1].split(b"\n", 1)[0].decode("utf-8", "surrogateescape").split(' "$0"')[0].strip('"')]
+        words = [
+            rest.split(b" ", 1)[1].split(b"\n", 1)[0].decode("utf-8", "surrogateescape").split(' "$0"')[0].strip('"')
+        ]
     if words and Path(words[0]).name == "env":
         words = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
     if not words or not Path(words[0]).name.startswith("python"):

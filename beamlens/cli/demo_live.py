@@ -15,7 +15,7 @@ from beamlens.probes import process
 from beamlens_actors import clock
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
     from rich.panel import Panel
 
     from beamlens.demo import DemoResult, Injection

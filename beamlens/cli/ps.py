@@ -30,7 +30,9 @@ def ps(*, as_json: bool) -> None:
             click.echo(to_json(row))
         return
     if not rows:
-        click.echo("no process can be asked; start one with Beamlens.start(control=True) or under `beamlens run`", err=True)
+        click.echo(
+            "no process can be asked; start one with Beamlens.start(control=True) or under `beamlens run`", err=True
+        )
         return
     table = [_COLUMNS, *(_cells(lines(row)) for row in rows)]
     widths = [max(len(cells[column]) for cells in table) for column in range(len(_COLUMNS) - 1)]

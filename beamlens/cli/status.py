@@ -47,10 +47,10 @@ def status_lines(status: Mapping[str, Any]) -> list[str]:
 
 def heading(facts: Mapping[str, Any]) -> list[str]:
     """The process and its instance in two lines."""
+    numbers = f"{facts['alerts']} open alerts, {facts['insights']} insights, {dollars(facts['cost_usd'])}"
+    health = f"{facts['state']}, up {duration(facts['uptime'])}, {numbers} (analyst: {facts['model']})"
     return [
-        f"{facts['instance']} in process {facts['pid']}: {facts['state']}, up {duration(facts['uptime'])}, "
-        f"{facts['alerts']} open alerts, {facts['insights']} insights, {dollars(facts['cost_usd'])} "
-        f"(analyst: {facts['model']})",
+        f"{facts['instance']} in process {facts['pid']}: {health}",
         f"  {' '.join(facts['command'])}",
     ]
 

@@ -37,9 +37,8 @@ def reached(pid: int | None, name: str | None) -> Iterator[RemoteInstance]:
     """
     from beamlens.control import connect
 
-    with failures():
-        with connect(pid, name) as remote:
-            yield remote
+    with failures(), connect(pid, name) as remote:
+        yield remote
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
@@ -81,7 +81,7 @@ class Watching:
         self.ended = ""
         """How the process ended."""
 
-    def __enter__(self) -> Watching:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

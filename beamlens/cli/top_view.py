@@ -60,7 +60,8 @@ def found(picture: Mapping[str, Any]) -> list[tuple[str, str]]:
         for one in picture["alerts"]
     ]
     entries += [
-        (one["created_at"], f"insight [{one['confidence']}]: {one['summary']}", "insight") for one in picture["insights"]
+        (one["created_at"], f"insight [{one['confidence']}]: {one['summary']}", "insight")
+        for one in picture["insights"]
     ]
     styles = {**_SEVERITY_STYLES, "insight": "bold green"}
     return [(text, styles.get(kind, "")) for _at, text, kind in sorted(entries)]
@@ -70,7 +71,12 @@ def cost_line(picture: Mapping[str, Any]) -> str:
     """What models were asked, and what it cost."""
     usage = picture["usage"]
     tokens = usage["input_tokens"] + usage["output_tokens"]
-    parts = [f"model calls {usage['calls']}", f"failed {usage['failed']}", f"tokens {tokens}", dollars(usage["cost_usd"])]
+    parts = [
+        f"model calls {usage['calls']}",
+        f"failed {usage['failed']}",
+        f"tokens {tokens}",
+        dollars(usage["cost_usd"]),
+    ]
     inbox = picture["status"]["inbox"]
     parts.append("alerts " + " ".join(f"{what} {count}" for what, count in inbox.items()))
     return "   ".join(parts)

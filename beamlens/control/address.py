@@ -184,7 +184,7 @@ class Listener:
                 sock.bind(place)
             making.chmod(0o600)
             sock.listen(16)
-            sock.setblocking(False)  # noqa: FBT003
+            sock.setblocking(False)
             inode = making.stat().st_ino
             making.rename(path)
         except OSError as error:

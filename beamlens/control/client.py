@@ -106,12 +106,17 @@ class Connection:
             self._connect()
             self._write(data, deadline)
 
+    def _open(self) -> socket.socket:
+        if self._socket is None:
+            raise ConnectionLost(f"the connection to process {self.address.pid} is closed")
+        return self._socket
+
     def _is_open(self) -> bool:
         """Whether the server has neither closed it nor said anything unasked."""
-        assert self._socket is not None
+        sock = self._open()
         try:
-            self._socket.settimeout(0.0)
-            self._socket.recv(1, socket.MSG_PEEK)
+            sock.settimeout(0.0)
+            sock.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
             return True
         except OSError:
@@ -162,24 +167,24 @@ class Connection:
             raise ConnectionLost(text) from None
 
     def _write(self, data: bytes, deadline: float) -> None:
-        assert self._socket is not None
-        self._socket.settimeout(max(0.001, deadline - time.monotonic()))
+        sock = self._open()
+        sock.settimeout(max(0.001, deadline - time.monotonic()))
         try:
-            self._socket.sendall(data)
+            sock.sendall(data)
         except TimeoutError:
             raise ConnectionLost(f"process {self.address.pid} does not read") from None
         except OSError as error:
             raise ConnectionLost(f"process {self.address.pid} has closed the connection") from error
 
     def _receive(self, deadline: float) -> dict[str, Any]:
-        assert self._socket is not None
+        sock = self._open()
         while (message := self._reader.take()) is None:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError
-            self._socket.settimeout(left)
+            sock.settimeout(left)
             try:
-                data = self._socket.recv(65_536)
+                data = sock.recv(65_536)
             except TimeoutError:
                 raise
             except OSError as error:

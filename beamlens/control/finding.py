@@ -72,21 +72,20 @@ def choose(pid: int | None = None, name: str | None = None, *, timeout: float = 
         raise NoSuchProcess(f"a process id is above 0, not {pid}")
     found = find(pid, timeout=timeout)
     try:
-        chosen = _only([one for one in found if name is None or one.name in (name, "")], found, pid, name)
+        chosen, connection = _only([one for one in found if name is None or one.name in (name, "")], found, pid, name)
     except BaseException:
         _close(found)
         raise
     _close(one for one in found if one is not chosen)
-    assert chosen.connection is not None
-    return chosen.connection
+    return connection
 
 
-def _only(fitting: list[Found], found: list[Found], pid: int | None, name: str | None) -> Found:
-    reached = [one for one in fitting if one.connection is not None]
+def _only(fitting: list[Found], found: list[Found], pid: int | None, name: str | None) -> tuple[Found, Connection]:
+    reached = [(one, one.connection) for one in fitting if one.connection is not None]
     if len(reached) == 1:
         return reached[0]
     if reached:
-        raise _several(reached, pid)
+        raise _several([one for one, _connection in reached])
     # One that cannot be reached may have any name: what is wrong with it is told first.
     failed = next((one.error for one in fitting if one.error is not None), None)
     if failed is not None:
@@ -98,12 +97,12 @@ def _only(fitting: list[Found], found: list[Found], pid: int | None, name: str |
     raise _nobody(pid)
 
 
-def _several(reached: list[Found], pid: int | None) -> SeveralInstances:
+def _several(reached: list[Found]) -> SeveralInstances:
     pids = {one.pid for one in reached}
     if len(pids) == 1:
         names = ", ".join(repr(one.name) for one in reached)
         return SeveralInstances(f"process {reached[0].pid} has several instances: {names}; choose one by its name")
-    return SeveralInstances(f"several processes can be asked: {_choices(reached)}; give the PID of one" )
+    return SeveralInstances(f"several processes can be asked: {_choices(reached)}; give the PID of one")
 
 
 def _nobody(pid: int | None) -> ControlError:

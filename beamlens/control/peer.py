@@ -22,7 +22,7 @@ class Peer:
 
     def __init__(self, sock: socket.socket) -> None:
         """Take over a connected socket."""
-        sock.setblocking(False)  # noqa: FBT003
+        sock.setblocking(False)
         self.socket = sock
         self.greeted = False
         self.last = False

@@ -79,7 +79,7 @@ class Server:
             RuntimeError: The system gives no thread.
         """
         for sock in (self._waking, self._woken):
-            sock.setblocking(False)  # noqa: FBT003
+            sock.setblocking(False)
         self._selector.register(self._woken, selectors.EVENT_READ)
         self._selector.register(self._listener.socket, selectors.EVENT_READ)
         self._thread = spawn(self._run, "beamlens-control")
@@ -270,7 +270,7 @@ class Server:
     def _reply(self, peer: Peer, question: Question, *, error: Exception) -> None:
         peer.send({"id": question.number, "error": error_to_wire(error)})
 
-    def _work(self, peer: Peer, question: Question, handler: Handler, long: bool) -> None:  # noqa: FBT001
+    def _work(self, peer: Peer, question: Question, handler: Handler, long: bool) -> None:
         """On a thread of its own, whose answer is dropped when it comes too late."""
         try:
             answer = plain(handler(question.arguments, question.seconds))
@@ -282,7 +282,7 @@ class Server:
         self._answers.append((peer, question, data))
         self._wake()
 
-    def _release(self, long: bool) -> None:  # noqa: FBT001
+    def _release(self, long: bool) -> None:
         with self._slots:
             self._working[long] -= 1
 

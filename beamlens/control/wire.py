@@ -144,4 +144,3 @@ def error_from_wire(data: object) -> Exception:
         return ProtocolError("an error came that is none")
     known = _ERRORS.get(name)
     return RemoteError(name, message) if known is None else known(message)
-
