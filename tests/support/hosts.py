@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 
 BEGIN = """
 import os, signal, sys, threading, time
@@ -40,6 +41,7 @@ class Host:
             if line == "ready\n":
                 return
             self.said.append(line.rstrip("\n"))
+        self.__exit__()
         raise AssertionError("the host ended before it was ready")
 
     def kill(self):
@@ -71,3 +73,12 @@ def command(*arguments, timeout=60, **environment):
         check=False,
         env={**os.environ, **environment},
     )
+
+
+def eventually(condition, most=30.0):
+    """Wait in real time for what another process or thread brings about; its last value."""
+    end = time.monotonic() + most
+    while not (found := condition()) and time.monotonic() < end:
+        time.sleep(0.02)
+    assert found, "it did not come about"
+    return found

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import msgpack
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beamlens.control.errors import ProtocolError
@@ -32,6 +32,7 @@ def taken(reader):
     return found
 
 
+@settings(deadline=None)
 @given(st.lists(MESSAGES, max_size=4), st.lists(st.integers(1, 50), max_size=30))
 def test_messages_arrive_whole_and_in_order_however_they_are_cut(messages, sizes):
     reader, found = FrameReader(100_000), []
@@ -41,6 +42,7 @@ def test_messages_arrive_whole_and_in_order_however_they_are_cut(messages, sizes
     assert (found, reader.pending) == (messages, 0)
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=300), max_size=20))
 def test_garbage_is_a_protocol_error_or_waited_for_and_never_more_is_held_than_the_bound(pieces):
     reader = FrameReader(MOST)
@@ -53,6 +55,7 @@ def test_garbage_is_a_protocol_error_or_waited_for_and_never_more_is_held_than_t
         pass
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_a_frame_of_garbage_is_a_protocol_error_or_a_map_with_names(body):
     reader = FrameReader(MOST)
@@ -64,6 +67,7 @@ def test_a_frame_of_garbage_is_a_protocol_error_or_a_map_with_names(body):
     assert all(isinstance(key, str) for key in message)
 
 
+@settings(deadline=None)
 @given(MESSAGES, st.data())
 def test_a_flipped_byte_is_a_protocol_error_or_another_message_and_nothing_else(message, data):
     body = bytearray(frame(message, 100_000))

@@ -23,6 +23,7 @@ from beamlens.control.client import Connection
 from beamlens.control.frames import FrameReader, frame
 from beamlens.control.server import Server
 from beamlens_actors import AskTimeout
+from tests.support.hosts import eventually
 
 
 class Serving:
@@ -149,13 +150,16 @@ def test_a_peer_that_sends_byte_after_byte_is_given_up(serving, monkeypatch):
     one = serving()
     with one.raw() as sock:
         sock.sendall(frame(protocol.hello(), 1000))
-        drip, ended = iter(frame({"id": 1, "ask": "echo", "with": {"a": "x" * 60_000}}, 64_000)), False
-        while not ended:
+        drip = iter(frame({"id": 1, "ask": "echo", "with": {"a": "x" * 60_000}}, 64_000))
+
+        def is_closed():
             try:
                 sock.sendall(bytes([next(drip)]))
-                threading.Event().wait(0.01)
             except (BrokenPipeError, ConnectionResetError):
-                ended = True
+                return True
+            return False
+
+        eventually(is_closed)
     assert is_served(one)
 
 
@@ -165,10 +169,8 @@ def test_a_peer_that_does_not_read_is_given_up_and_holds_up_nobody(serving, monk
     with one.raw() as sock:
         sock.sendall(frame(protocol.hello(), 1000) + frame({"id": 1, "ask": "large"}, 1000))
         assert is_served(one)
+        eventually(lambda: not one.server._peers)
         # What was sent before it was given up is here; the rest never comes.
-        one.server._thread.join(0.0)
-        while one.server._peers:
-            threading.Event().wait(0.01)
         assert len(messages(sock, 2)) == 1
 
 
@@ -180,8 +182,7 @@ def test_more_peers_than_allowed_are_told_to_try_again(serving, monkeypatch):
         one.connect()
     for connection in held:
         connection.close()
-    while one.server._peers:
-        threading.Event().wait(0.01)
+    eventually(lambda: not one.server._peers)
     assert is_served(one)
 
 
@@ -288,8 +289,7 @@ def test_an_idle_connection_that_was_given_up_is_opened_again(serving, monkeypat
     one = serving()
     connection = one.connect()
     assert connection.ask("echo", n=1) == {"n": 1}
-    while one.server._peers:
-        threading.Event().wait(0.01)
+    eventually(lambda: not one.server._peers)
     assert connection.ask("echo", n=2) == {"n": 2}
     connection.close()
 

@@ -6,7 +6,7 @@ import math
 
 import msgpack
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beamlens.control import ProtocolError, RemoteError
@@ -37,6 +37,7 @@ def test_a_status_with_a_field_of_another_type_is_refused(name, value):
         status_from_wire({**status_to_wire(STATUS), name: value})
 
 
+@settings(deadline=None)
 @given(st.none() | st.lists(st.integers()) | st.dictionaries(st.text(), st.none() | st.text() | st.integers()))
 def test_what_is_no_status_is_a_protocol_error(data):
     with pytest.raises(ProtocolError):
