@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
@@ -14,12 +15,13 @@ import click
 
 from beamlens.cli import target
 from beamlens.cli.text import as_json as to_json
-from beamlens.cli.text import lines
+from beamlens.cli.text import line, lines
 
 if TYPE_CHECKING:
     from beamlens.control import RemoteInstance
 
-_LEAVE = frozenset("qQ\x1b")
+_LEAVE = frozenset("qQ")
+_LATE = 2.0
 
 
 @click.command()
@@ -75,9 +77,9 @@ class Watching:
         self._changed = changed
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="beamlens-top", daemon=True)
+        self._asked = time.monotonic()
+        self._failure = ""
         self.picture: dict[str, Any] | None = None
-        self.trouble = ""
-        """Why the last picture is old."""
         self.ended = ""
         """How the process ended."""
 
@@ -88,23 +90,30 @@ class Watching:
     def __exit__(self, *_exc: object) -> None:
         self._stop.set()
 
+    @property
+    def trouble(self) -> str:
+        """Why the last picture is old; ``""``: it is not."""
+        seconds = time.monotonic() - self._asked
+        return self._failure or (f"no answer for {seconds:.0f} s" if seconds >= _LATE + self._interval else "")
+
     def _run(self) -> None:
         from beamlens.control import ConnectionLost, NotServing
         from beamlens.errors import BeamlensError
         from beamlens_actors import ActorError
 
         while not self._stop.is_set():
+            self._asked = time.monotonic()
             try:
-                self.picture, self.trouble = lines(self._remote.overview()), ""
+                self.picture, self._failure = lines(self._remote.overview()), ""
             except (ConnectionLost, NotServing) as error:
                 # Both may mean that it hangs: only a process that is gone has ended.
                 if not _lives(self._remote.pid) or isinstance(error, NotServing):
                     self.ended = f"process {self._remote.pid} has ended, or stopped being watched"
                     self._changed()
                     return
-                self.trouble = lines(str(error))
+                self._failure = line(error)
             except (ActorError, BeamlensError) as error:
-                self.trouble = lines(str(error))
+                self._failure = line(error)
             self._changed()
             self._stop.wait(self._interval)
 
