@@ -49,7 +49,7 @@ class Beamlens:
 
     def _prepare(self, plan: Plan) -> None:
         self.name = plan.name
-        self.after_fork = plan.after_fork
+        self.after_fork: AfterFork = plan.after_fork
         self._plan = plan
         self._stopped = threading.Event()
         self._stopped.set()

@@ -138,8 +138,11 @@ def remove_stale(address: Address) -> bool:
     """
     try:
         before = address.path.lstat()
-        if not stat.S_ISSOCK(before.st_mode):
-            return False
+    except OSError:
+        return True
+    if not stat.S_ISSOCK(before.st_mode):
+        return False
+    try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe, bindable(address.path) as place:
             probe.settimeout(0.2)
             probe.connect(place)

@@ -23,7 +23,8 @@ def frame(message: dict[str, Any], most: int) -> bytes:
 
     try:
         # A name that is no UTF-8 has lone surrogates in Python; they cannot be encoded otherwise.
-        body: bytes = msgpack.packb(message, unicode_errors="backslashreplace")
+        pack: Any = msgpack.packb
+        body: bytes = pack(message, unicode_errors="backslashreplace")
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ProtocolError(f"a message cannot be encoded: {error}") from error
     if len(body) > most:

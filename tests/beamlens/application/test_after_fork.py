@@ -134,7 +134,7 @@ def test_an_instance_that_the_worker_starts_itself_comes_first():
 
 @pytest.mark.parametrize("value", ["never", None, True])
 def test_another_choice_is_refused_with_the_choices(value):
-    with pytest.raises(ConfigError, match="after_fork .* does not exist; the choices are: auto, restart, stop"):
+    with pytest.raises(ConfigError, match=r"after_fork .* does not exist; the choices are: auto, restart, stop"):
         Beamlens.start(after_fork=value)
 
 

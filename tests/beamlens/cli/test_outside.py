@@ -150,7 +150,9 @@ def test_the_tree_is_that_of_the_process():
     with Host() as host:
         done = command("tree", str(host.pid))
         found = json.loads(command("tree", str(host.pid), "--json").stdout)
-    assert done.stdout.startswith("Beamlens.Supervisor (supervisor, running)\n├── TaskSupervisor (supervisor, running)\n")
+    assert done.stdout.startswith(
+        "Beamlens.Supervisor (supervisor, running)\n├── TaskSupervisor (supervisor, running)\n"
+    )
     assert done.stdout.endswith("└── ControlServer (worker, running)\n")
     assert found["children"][-1]["id"] == "ControlServer"
 
@@ -262,7 +264,8 @@ def test_a_line_has_no_control_characters_and_one_line():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0, "0s"), (59.9, "59s"), (190, "3m10s"), (18_120, "5h02m"), (1_051_200, "12d04h"), (-1, "0s")]
+    ("seconds", "text"),
+    [(0, "0s"), (59.9, "59s"), (190, "3m10s"), (18_120, "5h02m"), (1_051_200, "12d04h"), (-1, "0s")],
 )
 def test_durations_are_said_as_people_do(seconds, text):
     assert duration(seconds) == text

@@ -46,7 +46,7 @@ class Terminal:
             stdout=inside,
             stderr=inside,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - Ctrl-C needs it
             env={**os.environ, "TERM": "xterm-256color", **environment},
         )
         self.seen = b""
@@ -173,5 +173,7 @@ def test_text_of_the_host_is_shown_and_not_obeyed_and_no_color_is_honoured():
     assert b"\x07" not in written
     assert "\u202e".encode() not in written
     assert "\x9b".encode() not in written
-    colours = [one for one in OWN.findall(terminal.seen) if one.endswith(b"m") and re.search(rb"[\[;](3|4|9)[0-9]", one)]
+    colours = [
+        one for one in OWN.findall(terminal.seen) if one.endswith(b"m") and re.search(rb"[\[;](3|4|9)[0-9]", one)
+    ]
     assert colours == []

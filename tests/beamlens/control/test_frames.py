@@ -109,9 +109,10 @@ def test_a_frame_that_announces_too_much_is_refused_before_it_comes():
 
 def test_more_than_one_frame_and_one_piece_is_refused():
     reader = FrameReader(MOST)
+    for _ in range(3):
+        reader.feed(frame({"a": "x" * 1000}, MOST))
     with pytest.raises(ProtocolError, match="more was sent than was asked for"):
-        for _ in range(5):
-            reader.feed(frame({"a": "x" * 1000}, MOST))
+        reader.feed(frame({"a": "x" * 1000}, MOST))
 
 
 @pytest.mark.parametrize("message", [{"a": "x" * 5000}, {"a": object()}, {"a": 2**70}])

@@ -180,6 +180,4 @@ def test_several_instances_of_a_process_are_told_apart_by_name():
 
 def test_every_error_is_one_of_beamlens():
     errors = [getattr(control, name) for name in control.__all__]
-    assert all(
-        issubclass(one, BeamlensError) for one in errors if isinstance(one, type) and issubclass(one, Exception)
-    )
+    assert all(issubclass(one, BeamlensError) for one in errors if isinstance(one, type) and issubclass(one, Exception))

@@ -77,6 +77,8 @@ class Colour(enum.StrEnum):
 
 
 class Text(str):
+    __slots__ = ()
+
     def __str__(self):
         raise RuntimeError("code of the host")
 
