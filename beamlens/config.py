@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from beamlens.errors import ConfigError
 
@@ -79,3 +81,9 @@ def state_folder(given: object) -> Path | None:
     if is_file:
         raise ConfigError(f"state_dir must be a folder, and {str(folder)!r} is a file", field="state_dir")
     return folder
+
+
+def file_name(name: str) -> str:
+    """A name as part of a file's, which may have 255 bytes."""
+    quoted = quote(name, safe="")
+    return quoted if len(quoted) <= 150 else f"{quoted[:130]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"

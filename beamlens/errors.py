@@ -8,6 +8,11 @@
     │   └── ClientConfigError           the client registry, a provider, a missing key
     ├── AlreadyStarted                  a running instance has that name; carries it
     ├── NotStarted                      no instance is running
+    │   ├── OperatorNotStarted          there is no operator of that name; lists those that are
+    │   └── CoordinatorNotStarted       the Coordinator is not there, or being restarted
+    ├── Cancelled                       a run was cancelled, or its agent ended
+    ├── DeadlineExceeded (TimeoutError) a run was ended by its deadline
+    ├── AlreadyAwaiting                 somebody waits for the result of that run already
     ├── LLMError                        a model call failed; says how
     ├── BudgetExceeded                  a model call was not made: its budget is spent; says which limit
     ├── ToolError                       in beamlens.agent: a tool refuses, the model gets the text
@@ -70,6 +75,26 @@ class AlreadyStarted(BeamlensError):  # noqa: N818 - the name is part of the fix
 
 class NotStarted(BeamlensError):  # noqa: N818 - the name is part of the fixed public API
     """No instance is running."""
+
+
+class OperatorNotStarted(NotStarted):
+    """There is no operator of that name; lists those that are."""
+
+
+class CoordinatorNotStarted(NotStarted):
+    """The Coordinator is not there, or is being restarted."""
+
+
+class Cancelled(BeamlensError):  # noqa: N818 - the name is part of the fixed public API
+    """A run was cancelled, or the agent that ran it ended."""
+
+
+class DeadlineExceeded(BeamlensError, TimeoutError):  # noqa: N818 - the name is part of the fixed public API
+    """A run was ended by its deadline."""
+
+
+class AlreadyAwaiting(BeamlensError):  # noqa: N818 - the name is part of the fixed public API
+    """Somebody waits for the result of that run already."""
 
 
 LLMErrorKind = Literal[

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import queue
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pykka import ActorRegistry
 
+from beamlens_actors.backends.threads import actor_module
 from beamlens_actors.ref import ActorRef
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_TURN, _TURNS = 0.0005, 2000
+
+__all__ = ["Resident", "actor_module", "everybody"]
 
 
 class Resident(NamedTuple):
@@ -36,19 +42,29 @@ class Resident(NamedTuple):
 
 
 def everybody() -> Iterator[Resident]:
-    """Each living actor; about 2 us each. Takes no lock that an actor may hold."""
+    """Each living actor; about 2 us each. Takes no lock that an actor may hold.
+
+    Waits, a second at most in all, for the threads of actors that were started in this moment to run.
+    """
+    turns = iter(range(_TURNS))
     for ref in list(ActorRegistry._actor_refs):  # noqa: SLF001 - get_all() takes a lock that Pykka holds at length
-        found = _ours(ref) if isinstance(ref, ActorRef) else _pykkas(ref)
+        found = _ours(ref, turns) if isinstance(ref, ActorRef) else _pykkas(ref)
         if found is not None:
             yield found
 
 
-def _ours(ref: ActorRef[Any]) -> Resident:
+def _ours(ref: ActorRef[Any], turns: Iterator[int]) -> Resident:
     cell = ref._cell  # noqa: SLF001 - of this package
     stats = cell.mailbox.stats()
-    thread = getattr(cell.handle, "thread", None)
-    ident = getattr(thread, "ident", None)
+    ident = _ident(getattr(cell.handle, "thread", None), turns)
     return Resident(id(cell), cell.name, ref.actor_class.__module__, stats.size, stats.capacity, stats.dropped, ident)
+
+
+def _ident(thread: Any, turns: Iterator[int]) -> int | None:
+    """A thread knows its ident only when it runs, and who starts an actor without `on_start` does not wait for that."""
+    while thread is not None and thread.ident is None and next(turns, None) is not None:
+        time.sleep(_TURN)
+    return getattr(thread, "ident", None)
 
 
 def _pykkas(ref: Any) -> Resident | None:

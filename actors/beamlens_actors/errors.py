@@ -29,6 +29,8 @@ from typing import TYPE_CHECKING, Any
 
 import pykka
 
+from beamlens_actors.words import shown, text_of
+
 if TYPE_CHECKING:
     from beamlens_actors.reasons import ExitReason
     from beamlens_actors.ref import ActorRef
@@ -58,7 +60,7 @@ class ActorCrashed(ActorError):
     """
 
     def __init__(self, cause: BaseException) -> None:
-        super().__init__(f"the actor was ended by {cause!r}")
+        super().__init__(f"the actor was ended by {shown(cause)}")
         self.cause = cause
 
 
@@ -134,7 +136,7 @@ class StreamFailed(ActorError):
     """
 
     def __init__(self, reason: object, partial: Any = None, cause: ExitReason | None = None) -> None:
-        super().__init__(f"the stream failed: {reason}" + ("" if cause is None else f" ({cause!r})"))
+        super().__init__(f"the stream failed: {reason}" + ("" if cause is None else f" ({shown(cause)})"))
         self.reason = reason
         self.partial = partial
         self.cause = cause
@@ -172,5 +174,5 @@ class ReplyError(ActorError):
     def __init__(self, error: Exception) -> None:
         if not isinstance(error, Exception):
             raise TypeError(f"ReplyError carries an exception for the asker, not {error!r}")
-        super().__init__(str(error))
+        super().__init__(text_of(error))
         self.error = error

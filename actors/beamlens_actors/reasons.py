@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from beamlens_actors.words import shown
+
 
 @dataclass(frozen=True, slots=True)
 class ExitReason:
@@ -33,6 +35,9 @@ class Crash(ExitReason):
     """A handler or `on_start` raised `exception`, or a linked actor ended that way."""
 
     exception: BaseException
+
+    def __repr__(self) -> str:
+        return f"Crash(exception={shown(self.exception)})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import logging
 import os
@@ -15,10 +14,11 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from urllib.parse import quote
 
 from beamlens.agent.account import Account, Held, Owner
+from beamlens.config import file_name
 from beamlens_actors import clock
+from beamlens_actors.words import os_reason
 
 try:
     import fcntl
@@ -67,7 +67,7 @@ class AccountFile:
             bounds: Limit to bound: what an unreadable file counts as.
             on_trouble: Is called with path and reason when the file cannot be used, once until it can be again.
         """
-        stem = f"budget-{_file_name(name)}"
+        stem = f"budget-{file_name(name)}"
         self.path = folder / f"{stem}.json"
         self._lock_path = folder / f"{stem}.lock"
         self._bounds = dict(bounds)
@@ -117,7 +117,7 @@ class AccountFile:
             stack.enter_context(self._locked())
             account = self._read()
         except OSError as error:
-            self._say(_said(error), "the budget is kept in memory meanwhile")
+            self._say(os_reason(error), "the budget is kept in memory meanwhile")
             return None, False
         except _NewerError as error:
             self._assume_spent(self._last)
@@ -172,7 +172,7 @@ class AccountFile:
         try:
             _replace(self.path, text.encode())
         except OSError as error:
-            self._say(_said(error), "the budget is kept in memory meanwhile")
+            self._say(os_reason(error), "the budget is kept in memory meanwhile")
             return
         self._unsaved = Account()
         self._trouble = ""
@@ -289,16 +289,6 @@ def _dead(owner: Owner) -> bool:
     except OSError:
         return False
     return False
-
-
-def _file_name(name: str) -> str:
-    """A name as part of a file's, which may have 255 bytes."""
-    quoted = quote(name, safe="")
-    return quoted if len(quoted) <= 150 else f"{quoted[:130]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
-
-
-def _said(error: OSError) -> str:
-    return error.strerror or str(error) or type(error).__name__
 
 
 def _after_fork() -> None:

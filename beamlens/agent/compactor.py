@@ -8,6 +8,7 @@ from beamlens.agent.compaction import INSTRUCTIONS, compact, context_tokens, est
 from beamlens.errors import BudgetExceeded, LLMError
 from beamlens.llm.client import Completion, Message, Request, Text
 from beamlens_actors import Aborted, AbortSignal, clock
+from beamlens_actors.words import in_words
 
 if TYPE_CHECKING:
     from beamlens.agent.model import Model
@@ -69,7 +70,7 @@ class Compactor:
             raise
         except Exception as error:  # noqa: BLE001 - whatever failed, the run goes on with what it has
             self._not_below = size * _GROWTH_UNTIL_NEXT_TRY
-            said = f"{type(error).__name__}: {error}"
+            said = in_words(error)
             self._emit("exception", {"duration": clock.monotonic() - began}, {**about, "reason": said})
             return
         if shorter is None:

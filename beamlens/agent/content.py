@@ -14,6 +14,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from beamlens_actors.words import in_words
+
 MOST = 20_000
 """Characters of a result that the model is shown."""
 
@@ -49,7 +51,7 @@ def _encode(value: Any, most: int) -> str:
             if length > most:
                 break
     except (TypeError, ValueError, RecursionError) as error:
-        raise Unserialisable(f"{type(error).__name__}: {error}") from error
+        raise Unserialisable(in_words(error)) from error
     return "".join(parts)
 
 

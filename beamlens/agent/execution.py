@@ -150,6 +150,11 @@ class _Batch:
 
     def run(self) -> list[ToolResult]:
         take_back = self._abort.on_abort(self._wake)
+        telling = runs.current.get()
+        if telling is not None:
+            telling.on_added = (
+                self._wake
+            )  # a tool may take a minute; what it tells meanwhile is not to wait for its end
         try:
             while self._queued or self._running:
                 if self._abort.aborted:
@@ -162,6 +167,8 @@ class _Batch:
                     self._look()
         finally:
             take_back()
+            if telling is not None:
+                telling.on_added = None
         self._deliver()
         return [result for result in self._results if result is not None]
 

@@ -11,6 +11,7 @@ from beamlens.agent.content import Unserialisable, render
 from beamlens.agent.tool import Tool, ToolError, ToolResult
 from beamlens.agent.trust import TrustMetadata
 from beamlens_actors import Aborted, ActorCrashed
+from beamlens_actors.words import in_words
 from beamlens_supervision import TaskEnded
 
 if TYPE_CHECKING:
@@ -80,12 +81,12 @@ def of_task(call: ToolCall, tool: Tool, task: Supervised[Any]) -> ToolResult:
 def describe(error: BaseException) -> str:
     """An exception in words: of a group those of what it is made of, for its own text names none of them."""
     if not isinstance(error, BaseExceptionGroup):
-        return _in_words(error)
+        return in_words(error)
     # Its leaves and how often each came, in their order.
     leaves: dict[str, int] = {}
     looked_at = list(islice(_leaves(error), _MOST_LOOKED_AT + 1))
     for leaf in looked_at[:_MOST_LOOKED_AT]:
-        said = _cut(_in_words(leaf))
+        said = _cut(in_words(leaf))
         leaves[said] = leaves.get(said, 0) + 1
     named = [said if count == 1 else f"{said} ({count} times)" for said, count in islice(leaves.items(), MOST_LEAVES)]
     if len(looked_at) > _MOST_LOOKED_AT:
@@ -106,13 +107,6 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
             left.append(iter(error.exceptions))
         else:
             yield error
-
-
-def _in_words(error: BaseException) -> str:
-    try:
-        return f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001 - anybody's __str__
-        return f"{type(error).__name__}, which cannot be shown as text"
 
 
 def _cut(text: str) -> str:

@@ -68,6 +68,7 @@ class AgentLoop:
         run_id: str | None = None,
         updates: Callable[[], bool] = lambda: True,
         queue: Callable[[], StreamStats | None] = lambda: None,
+        tells_end: bool = True,
     ) -> None:
         """Prepare a run.
 
@@ -93,6 +94,7 @@ class AgentLoop:
             updates: Whether somebody wants the model's answer in pieces; asked before each call. Where nobody listens,
                 it is not.
             queue: How full the queue behind `listener` is, if there is one; by default that of `stream`.
+            tells_end: Whether it emits ``run_stopped``; not where it is a part of a longer run.
         """
         self._services = services
         self._kind = kind
@@ -113,6 +115,7 @@ class AgentLoop:
         self._listener = heard
         self._steering = steering
         self._follow_ups = follow_ups
+        self._tells_end = tells_end
         self.run_id = run_id or secrets.token_hex(8)
         if ledger is None and self._limits.calls_per_hour is not None:
             ledger = Ledger(Budget(calls_per_hour=self._limits.calls_per_hour))
@@ -133,6 +136,13 @@ class AgentLoop:
     def model(self) -> str:
         """Who answers now; ``"offline"`` for the offline analyst."""
         return self._model.name
+
+    def messages(self) -> tuple[Message, ...]:
+        """The conversation up to the last turn that is whole; any thread."""
+        messages = self._talk.messages
+        while messages and messages[-1].role == "assistant":
+            messages = messages[:-1]
+        return messages
 
     def run(
         self,
@@ -163,8 +173,9 @@ class AgentLoop:
         try:
             self._begin(prompts, history)
             outcome = self._outcome(*self._turns(run.trace_id, abort))
-            took = {"duration": clock.monotonic() - began, "iterations": outcome.iterations}
-            self._services.bus.emit(f"{self._kind}.run_stopped", self._agent, took, stopped_by=outcome.stopped_by)
+            if self._tells_end:
+                took = {"duration": clock.monotonic() - began, "iterations": outcome.iterations}
+                self._services.bus.emit(f"{self._kind}.run_stopped", self._agent, took, stopped_by=outcome.stopped_by)
             self._report.run_ended(outcome, abort.reason)
             return outcome
         finally:

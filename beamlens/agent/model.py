@@ -14,7 +14,9 @@ from beamlens.llm.deltas import OnDelta
 from beamlens.llm.deltas import complete as answered_by
 from beamlens.llm.fence import fence
 from beamlens.llm.pricing import cost
+from beamlens.llm.reporting import report_to
 from beamlens_actors import AbortSignal, ActorError, clock
+from beamlens_actors.words import in_words, text_of
 from beamlens_supervision import SupervisionError
 
 if TYPE_CHECKING:
@@ -61,6 +63,7 @@ class Model:
         self._kind = kind
         self._agent = agent
         self._client = client or services.client
+        report_to(self._client, services.bus)
         self._ledger = ledger
         self._fallback = fallback
         self._outgoing = Outgoing(services.redactor.text)
@@ -175,7 +178,7 @@ class Model:
             )
             return call.result(request.timeout + _GRACE, abort)
         except TimeoutError as error:
-            raise LLMError(f"no answer: {error}", kind="timeout", retryable=True) from error
+            raise LLMError(f"no answer: {text_of(error)}", kind="timeout", retryable=True) from error
         except (ActorError, SupervisionError) as error:
             abort.raise_if_aborted()
             raise LLMError(f"the call could not run: {error}", kind="server", retryable=True) from error
@@ -184,8 +187,7 @@ class Model:
         except Exception as error:
             # A client is foreign code: whatever it raises is a failed call, never the end of the agent.
             abort.raise_if_aborted()
-            reason = f"{type(error).__name__}: {error}"
-            raise LLMError(reason, kind="response", retryable=False) from error
+            raise LLMError(in_words(error), kind="response", retryable=False) from error
 
 
 _NOT_CHARGED = frozenset({"authentication", "rate_limit", "overloaded", "invalid_request"})

@@ -16,9 +16,11 @@ from beamlens.agent.journal.writer import JournalState, JournalWriter
 from beamlens.agent.registry import AgentKey
 from beamlens.agent.session import SessionActor
 from beamlens.agent.session_state import SessionHealth, SessionState, SessionStats, count, judge
-from beamlens.agent.subagents import in_words
+from beamlens.agent.subagents import ending
 from beamlens_actors import Shutdown, clock
+from beamlens_actors.backends.threads import spawn
 from beamlens_actors.waiting import Condition
+from beamlens_actors.words import in_words
 from beamlens_supervision import Ignore
 from beamlens_supervision.child_spec import is_abnormal
 from beamlens_supervision.intensity import RestartWindow
@@ -128,7 +130,7 @@ class SessionLife:
             self._restarts += 1
             ref = SessionActor.launch(self, self._talk)
         except Exception as error:  # noqa: BLE001 - the supervisor would try for ever, and end others
-            return self._give_up(f"{type(error).__name__}: {error}")
+            return self._give_up(in_words(error))
         if not self._took_place(ref):
             ref.stop(Shutdown())
             return Ignore()
@@ -148,7 +150,7 @@ class SessionLife:
         if self._closed:  # somebody ends it already, and may wait for the disk
             return
         if self._restart == "temporary" or (self._restart == "transient" and not is_abnormal(reason)):
-            self.close(in_words(reason))
+            self.close(ending(reason))
 
     def _messages_again(self) -> Sequence[Message]:
         """What was said, from the journal; from memory where that is not whole."""
@@ -170,7 +172,7 @@ class SessionLife:
     def cut_off(talk: Conversation, reason: ExitReason) -> None:
         """The actor of a conversation has ended: the run under way gets its one end here and now."""
         talk.close(let_go=False)  # first: one that was killed may be about to begin a run
-        talk.cut_off(f"the session {in_words(reason)}", "crashed" if is_abnormal(reason) else "aborted")
+        talk.cut_off(f"the session {ending(reason)}", "crashed" if is_abnormal(reason) else "aborted")
 
     def watch(self, supervisor: ActorRef[Any]) -> None:
         """End with the supervisor: nobody else would start its actor again."""
@@ -237,7 +239,7 @@ class SessionLife:
         journal = self._journal
         if journal is not None and journal.state().unwritten:
             # Rare, and on a thread of nobody knows whom: neither it nor a supervisor may wait for the disk.
-            threading.Thread(target=journal.flush, name="beamlens-journal", daemon=True).start()
+            spawn(journal.flush, "beamlens-journal")
 
     # -- what is asked --------------------------------------------------------------------------------------------
 

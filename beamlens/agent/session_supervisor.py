@@ -7,6 +7,7 @@ import os
 import secrets
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from beamlens.agent.session_restore import check_queue_mode, check_restart, repa
 from beamlens.agent.session_state import HealthSummary, SessionHealth, worst_first
 from beamlens.errors import BeamlensError
 from beamlens_actors import ActorError, AlreadyRegistered, clock, offload
+from beamlens_actors.backends.threads import spawn
 from beamlens_supervision import ChildNotFound, ChildSpec, ChildStartError
 from beamlens_supervision.child_spec import Restart
 
@@ -284,7 +286,7 @@ class SessionSupervisor:
                 event.set()
 
         for life, event in zip(lives, ended, strict=True):
-            threading.Thread(target=end, args=(life, event), name="beamlens-journal", daemon=True).start()
+            spawn(partial(end, life, event), "beamlens-journal")
         deadline = clock.monotonic() + CLOSE
         for event in ended:
             clock.wait(event, max(0.0, deadline - clock.monotonic()))

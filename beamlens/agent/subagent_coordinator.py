@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 from beamlens.agent.batch import Batch, Finish, Member, SubagentResult
 from beamlens.agent.core import default_core
 from beamlens.agent.registry import AgentKey
-from beamlens.agent.subagents import SHUTDOWN, SubagentSpec, SubagentSupervisor, in_words
+from beamlens.agent.subagents import SHUTDOWN, SubagentSpec, SubagentSupervisor, ending
 from beamlens.errors import BeamlensError, ConfigError
 from beamlens_actors import (
     Actor,
@@ -171,7 +171,7 @@ class SubagentCoordinator(Actor):
             for member in batch.members:
                 if member.monitor == down.monitor:
                     member.gone = True
-                    member.settle("error", f"the subagent ended: {in_words(down.reason)}")
+                    member.settle("error", f"the subagent ended: {ending(down.reason)}")
                     self._look(batch)
 
     # -- batches ---------------------------------------------------------------------------------------------

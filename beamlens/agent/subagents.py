@@ -11,6 +11,7 @@ from beamlens.agent.actor import Agent, OnRunEnd
 from beamlens.agent.limits import Limits
 from beamlens.agent.registry import AgentKey, check_key
 from beamlens_actors import ActorError, ActorRef, Crash, ExitReason, Killed, Normal, Shutdown, clock
+from beamlens_actors.words import in_words
 from beamlens_supervision import ChildNotFound, ChildSpec
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class SubagentSupervisor:
 
         def ended(_ref: ActorRef[Any], reason: ExitReason) -> None:
             took = {"duration": clock.monotonic() - began}
-            bus.emit("agent_core.subagent.end", name, took, **about, reason=in_words(reason))
+            bus.emit("agent_core.subagent.end", name, took, **about, reason=ending(reason))
 
         ref.add_exit_callback(ended)
         return ref
@@ -96,7 +97,7 @@ class SubagentSupervisor:
         return [child.ref for child in self._core.subagents().which_children() if child.ref is not None]
 
 
-def in_words(reason: ExitReason) -> str:
+def ending(reason: ExitReason) -> str:
     """An exit reason as metadata."""
     match reason:
         case Normal():
@@ -106,5 +107,5 @@ def in_words(reason: ExitReason) -> str:
         case Killed():
             return "killed"
         case Crash(exception=error):
-            return f"crashed: {type(error).__name__}: {error}"
+            return f"crashed: {in_words(error)}"
     return repr(reason)

@@ -1,5 +1,6 @@
 """The application: starts an instance, and answers for it."""
 
+from beamlens.application.coordinator import Coordinator
 from beamlens.application.instance import Beamlens
 from beamlens.application.instance_status import InstanceStatus
 from beamlens.application.instances import running
@@ -9,4 +10,4 @@ from beamlens.application.specs import WatcherSpec
 
 registry = DefaultRegistry(running)
 
-__all__ = ["Beamlens", "InstanceStatus", "Report", "WatcherSpec", "registry"]
+__all__ = ["Beamlens", "Coordinator", "InstanceStatus", "Report", "WatcherSpec", "registry"]

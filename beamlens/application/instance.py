@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from beamlens.agent.budget import Budget
 from beamlens.agent.compaction import CompactionPolicy
-from beamlens.application import forks, instances, tree
+from beamlens.application import forks, instances, lent_stores, tree
 from beamlens.application.forks import AfterFork
 from beamlens.application.instance_status import InstanceStatus, ask_all
 from beamlens.application.lookup import AgentRegistry
+from beamlens.application.operators import InstanceOperators
 from beamlens.application.parts import Parts
 from beamlens.application.plan import Plan, refuse_unknown
 from beamlens.application.report import Report, closest, snapshots
@@ -24,7 +25,6 @@ from beamlens.config import Environment
 from beamlens.coordinator import CoordinatorActor
 from beamlens.errors import AlreadyStarted, BeamlensError, NotStarted
 from beamlens.findings import AgentStatus, Alert, Insight
-from beamlens.operator import OperatorActor
 from beamlens.probes import hooks, inbound, logtap
 from beamlens_actors import ActorError, ActorRef, Shutdown, clock
 from beamlens_supervision import ChildSpec, SupervisionError, SupervisorRef, format_tree
@@ -58,6 +58,7 @@ class Beamlens:
         self._root: SupervisorRef | None = None
         self._parts = Parts.make(plan)
         self._watchers = Watchers(plan.watched, self._parts, plan.clients, plan.state_dir)
+        self._operators = InstanceOperators(plan.operators, self._parts, self._watchers)
         self._lock = threading.RLock()
 
     # -- life ------------------------------------------------------------------------------------------------
@@ -67,7 +68,7 @@ class Beamlens:
         cls,
         watchers: Iterable[Any] = (),
         *,
-        operators: Iterable[str] | None = None,
+        operators: Iterable[Any] | None = None,
         client_registry: Any = None,
         backend: str = "threads",
         name: str = "beamlens",
@@ -86,7 +87,8 @@ class Beamlens:
         Args:
             watchers: What to watch: built-in names, `Domain` subclasses or instances, `WatcherSpec`s or mappings of
                 their fields. Without any, the names in ``BEAMLENS_WATCHERS``.
-            operators: Names of the domains that can be asked; by default all built-in ones. They are idle.
+            operators: What can be asked, see `Operator`: names, `Domain` subclasses or instances; by default all
+                built-in domains that need no argument, and all that are watched. They are idle.
             client_registry: Who analyses, see `ClientRegistry.build`. By default Anthropic's Haiku if
                 ``ANTHROPIC_API_KEY`` is set, else the offline analyst.
             backend: What the actors run on: ``"threads"``.
@@ -168,9 +170,6 @@ class Beamlens:
 
     def _children(self, on_event: tree.OnEvent) -> list[ChildSpec]:
         parts = self._parts
-        operators = [
-            OperatorActor.child_spec(parts.services, name, registry=parts.agents) for name in self._plan.operators
-        ]
         return [
             tree.task_supervisor(parts.agents, on_event),
             tree.registry_child(parts.agents),
@@ -181,10 +180,12 @@ class Beamlens:
                 parts.inbox,
                 parts.insights,
                 registry=parts.agents,
+                operators=self._operators,
                 quiet_sensors=self._watchers.quiet_sensors,
             ),
             tree.watcher_supervisor(self._watchers.specs, parts.agents, on_event),
-            tree.operator_supervisor(operators, on_event),
+            lent_stores.supervisor_child(parts.agents, on_event),
+            tree.operator_supervisor(self._operators.specs(), parts.agents, on_event),
             *self._control(),
         ]
 
@@ -248,11 +249,15 @@ class Beamlens:
 
     def _clean_up(self) -> None:
         self._stopped.set()
-        self._watchers.close()
+        self._close_domains()
         self._parts.core.stop()
         self._plan.clients.close()
         self._parts.bus.close(0.3)
         instances.remove(self.name, self)
+
+    def _close_domains(self) -> None:
+        self._operators.close()
+        self._watchers.close()
 
     def forget(self) -> None:
         """In a forked child: the threads are not here. Take the hooks out and count as stopped."""
@@ -260,6 +265,7 @@ class Beamlens:
         self._stopped.set()
         self._lock = threading.RLock()
         self._watchers.forget_lock()
+        self._operators.forget_lock()
         self._parts.bus.forget()
         logtap.after_fork()
         hooks.after_fork()
@@ -267,7 +273,7 @@ class Beamlens:
 
     def restart(self) -> None:
         """In a forked child that was told to `forget`: start anew, as it was started first."""
-        forks.close_inherited(self._watchers.close)
+        forks.close_inherited(self._close_domains)
         # Domains, clients and parts of its own: the parent's may hold locks that nobody here releases.
         self._prepare(self._make_plan())
         self.forked = True
@@ -320,6 +326,11 @@ class Beamlens:
         return self._parts.agents.lookup(("coordinator", "coordinator"))
 
     @property
+    def operators(self) -> InstanceOperators:
+        """Its operators, as its Coordinator reaches them; `Operator` is what programs ask."""
+        return self._operators
+
+    @property
     def model(self) -> str:
         """Who analyses; ``"offline"`` for the offline analyst."""
         return self._parts.services.client.model
@@ -339,7 +350,7 @@ class Beamlens:
             running=self.running,
             model=self.model,
             watchers=ask_all(self._parts.agents, "watcher", self._watchers.names),
-            operators=ask_all(self._parts.agents, "operator", self._plan.operators),
+            operators=ask_all(self._parts.agents, "operator", self._operators.names),
             coordinator=next(iter(ask_all(self._parts.agents, "coordinator", ["coordinator"])), None),
             inbox=self._parts.inbox.counts(),
             insights=len(self._parts.insights.all()),
@@ -352,7 +363,11 @@ class Beamlens:
 
     def list_operators(self) -> list[AgentStatus]:
         """Status of each operator."""
-        return list(ask_all(self._parts.agents, "operator", self._plan.operators))
+        return list(ask_all(self._parts.agents, "operator", self._operators.names))
+
+    def emit(self, name: str, sender: str, **metadata: Any) -> None:
+        """Emit one of the catalogue's events in this instance's name. For parts of Beamlens."""
+        self._parts.bus.emit(name, sender, **metadata)
 
     def open_alerts(self) -> list[Alert]:
         """The alerts that are in no insight yet, oldest first."""

@@ -10,7 +10,7 @@ from typing import Any, Self, get_args
 from beamlens.agent.budget import Budget
 from beamlens.agent.compaction import CompactionPolicy
 from beamlens.application.forks import AfterFork
-from beamlens.application.specs import Watched, resolve, resolve_operators
+from beamlens.application.specs import Operated, Watched, resolve, resolve_operators
 from beamlens.config import Environment, state_folder
 from beamlens.errors import ConfigError
 from beamlens.llm.registry import ClientRegistry
@@ -26,7 +26,7 @@ class Plan:
     Attributes:
         name: The instance's name.
         watched: What is watched from the start.
-        operators: Names of the domains that can be asked.
+        operators: What can be asked.
         clients: Who analyses.
         redactor: What must not leave the process.
         budget: What models may cost.
@@ -39,7 +39,7 @@ class Plan:
 
     name: str
     watched: tuple[Watched, ...]
-    operators: tuple[str, ...]
+    operators: tuple[Operated, ...]
     clients: ClientRegistry
     redactor: Redactor
     budget: Budget | None
@@ -55,7 +55,7 @@ class Plan:
         environment: Environment,
         *,
         watchers: Iterable[Any],
-        operators: Iterable[str] | None,
+        operators: Iterable[Any] | None,
         client_registry: Any,
         backend: object,
         name: object,

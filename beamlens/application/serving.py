@@ -14,7 +14,7 @@ from beamlens.application import asking
 from beamlens.control import agents
 from beamlens.control.actor import ControlServer
 from beamlens.control.errors import ProtocolError
-from beamlens.control.protocol import Handler, package_version
+from beamlens.control.protocol import Handler, Terms, package_version
 from beamlens.errors import NotStarted
 from beamlens.findings import AgentStatus
 from beamlens_supervision import ChildSpec, tree
@@ -34,22 +34,22 @@ def child_spec(instance: Beamlens, unavailable: Any) -> ChildSpec:
 def handlers(instance: Beamlens) -> dict[str, Handler]:
     """Who answers each kind of question."""
 
-    def ask(arguments: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+    def ask(arguments: Mapping[str, Any], terms: Terms) -> dict[str, Any]:
         question = arguments.get("question")
         if not isinstance(question, str) or not question.strip() or len(question) > _LONGEST_QUESTION:
             raise ProtocolError(f"a question must be a text of at most {_LONGEST_QUESTION} characters")
-        return asking.ask(instance, question.strip(), seconds)
+        return asking.ask(instance, question.strip(), terms)
 
     return {
         **agents.handlers(instance.registry.lookup),
-        "facts": lambda _arguments, _seconds: facts(instance),
-        "tree": lambda _arguments, _seconds: _tree(instance),
-        "status": lambda _arguments, _seconds: _status(instance),
-        "report": lambda _arguments, _seconds: instance.report().to_dict(),
-        "alerts": lambda _arguments, _seconds: _alerts(instance),
-        "insights": lambda _arguments, _seconds: _insights(instance),
-        "usage": lambda _arguments, _seconds: instance.usage(),
-        "overview": lambda _arguments, _seconds: _overview(instance),
+        "facts": lambda _arguments, _terms: facts(instance),
+        "tree": lambda _arguments, _terms: _tree(instance),
+        "status": lambda _arguments, _terms: _status(instance),
+        "report": lambda _arguments, _terms: instance.report().to_dict(),
+        "alerts": lambda _arguments, _terms: _alerts(instance),
+        "insights": lambda _arguments, _terms: _insights(instance),
+        "usage": lambda _arguments, _terms: instance.usage(),
+        "overview": lambda _arguments, _terms: _overview(instance),
         "ask": ask,
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -127,31 +128,67 @@ def _make_domain(spec: WatcherSpec, where: str) -> Domain:
         raise ConfigError(text, field=where) from error
 
 
-def resolve_operators(names: object, watched: Iterable[Watched] = ()) -> tuple[str, ...]:
-    """Names of operators; ``None`` is every built-in domain that needs no argument.
+@dataclass(frozen=True, slots=True)
+class Operated:
+    """An operator that was checked.
+
+    Attributes:
+        name: Its name.
+        source: What it looks at; ``None``: the built-in domain of its name, or the watcher's of its name. What has a
+            watcher of its name looks at the watcher's domain.
+    """
+
+    name: str
+    source: type[Domain] | Domain | None = None
+
+
+def resolve_operators(entries: object, watched: Iterable[Watched] = ()) -> tuple[Operated, ...]:
+    """Check what can be asked; nothing is imported, made or started.
 
     Args:
-        names: What was given.
+        entries: Names, `Domain` classes or instances; ``None`` is every built-in domain that needs no argument, and
+            all that are watched.
         watched: The watchers, whose domains operators of the same name share.
 
     Raises:
-        ConfigError: Not a list of names, an unknown or a repeated one, or one that needs an argument.
+        ConfigError: Not a list of these, an unknown or a repeated one, or one that needs an argument.
     """
-    shared = {one.name for one in watched}
-    if names is None:
-        return tuple(name for name in built_in_names() if required_argument(name) is None)
-    if isinstance(names, str) or not isinstance(names, Iterable):
+    shared = [one.name for one in watched]
+    if entries is None:
+        plain = [name for name in built_in_names() if required_argument(name) is None]
+        return tuple(Operated(name) for name in dict.fromkeys([*plain, *shared]))
+    if isinstance(entries, str) or not isinstance(entries, Iterable):
         raise ConfigError('operators must be a list of names, as in operators=["runtime"]', field="operators")
-    found: list[str] = []
-    for index, name in enumerate(names):
+    found: list[Operated] = []
+    for index, entry in enumerate(entries):
         where = f"operators[{index}]"
-        if name not in built_in_names():
-            raise UnknownDomain(name, built_in_names(), field=where)
-        if name in found:
-            raise ConfigError(f"{where}: the name {name!r} is used twice", field=where)
-        argument = required_argument(name)
-        if argument is not None and name not in shared:
-            text = f'watch it: watchers=[{{"name": "{name}", "{argument}": {argument}}}]'
-            raise ConfigError(f"{where}: {name} needs {argument}; {text}", field=where)
-        found.append(name)
+        one = _operated(entry, shared, where)
+        if any(other.name == one.name for other in found):
+            raise ConfigError(f"{where}: the name {one.name!r} is used twice", field=where)
+        found.append(one)
     return tuple(found)
+
+
+def _operated(entry: object, shared: Iterable[str], where: str) -> Operated:
+    if isinstance(entry, Domain) or (isinstance(entry, type) and issubclass(entry, Domain)):
+        name = entry.name
+        if not isinstance(name, str) or not name:
+            kind = entry if isinstance(entry, type) else type(entry)
+            raise ConfigError(f"{where}: {kind.__name__} has no name; set its class attribute `name`", field=where)
+        return Operated(name, entry)
+    names = {*built_in_names(), *shared}
+    if not isinstance(entry, str) or entry not in names:
+        raise UnknownDomain(entry, names, field=where)
+    argument = required_argument(entry) if entry in built_in_names() else None
+    if argument is not None and entry not in shared:
+        text = f'watch it: watchers=[{{"name": "{entry}", "{argument}": {argument}}}]'
+        raise ConfigError(f"{where}: {entry} needs {argument}; {text}", field=where)
+    return Operated(entry)
+
+
+def describe(source: type[Domain] | Domain) -> str:
+    """What a domain watches, in a line: its title, and the first sentence of its docstring."""
+    kind = source if isinstance(source, type) else type(source)
+    first = (inspect.getdoc(kind) or "").split("\n\n")[0].split("\n")[0]
+    title = kind.title or kind.name
+    return f"{title}: {first}" if first else title

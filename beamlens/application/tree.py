@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from beamlens.agent import AgentRegistry
     from beamlens.telemetry import Bus
 
+OPERATORS = ("supervisor", "operators")
 MAX_RESTARTS = 10
 MAX_SECONDS = 10.0
 
@@ -102,10 +103,14 @@ def watcher_supervisor(make_specs: Callable[[], list[ChildSpec]], registry: Regi
     return ChildSpec("WatcherSupervisor", start, type="supervisor", shutdown=1.5)
 
 
-def operator_supervisor(specs: list[ChildSpec], on_event: OnEvent) -> ChildSpec:
-    """A supervisor over the idle operators."""
-    options = {"name": "OperatorSupervisor", "on_event": on_event, "max_restarts": MAX_RESTARTS}
-    return ChildSpec("OperatorSupervisor", Supervisor.start, (specs,), options, type="supervisor", shutdown=1.0)
+def operator_supervisor(specs: list[ChildSpec], registry: Registry, on_event: OnEvent) -> ChildSpec:
+    """A supervisor over the idle operators, found through the registry."""
+
+    def start() -> object:
+        launcher = Supervisor.options(name="OperatorSupervisor", register=(registry, OPERATORS), start_timeout=None)
+        return launcher.start(specs, max_restarts=MAX_RESTARTS, on_event=on_event)
+
+    return ChildSpec("OperatorSupervisor", start, type="supervisor", shutdown=1.0)
 
 
 __all__ = [

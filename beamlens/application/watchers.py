@@ -138,6 +138,10 @@ class Watchers:
         """``watcher.sensor`` of the sensors that see nothing."""
         return [f"{name}.{sensor}" for name, sensing in list(self._sensing.items()) for sensor in sensing.quiet()]
 
+    def sensing(self, name: str) -> Sensing | None:
+        """The sensors of one watcher; ``None`` while it starts."""
+        return self._sensing.get(name)
+
     def active_sensors(self) -> tuple[str, ...]:
         """``watcher.sensor`` of those that are active."""
         sensing = list(self._sensing.items())

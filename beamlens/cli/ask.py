@@ -9,7 +9,7 @@ import click
 
 from beamlens.cli import target
 from beamlens.cli.text import as_json as to_json
-from beamlens.cli.text import dollars, line, lines, safe
+from beamlens.cli.text import dollars, lines, safe
 
 
 @click.command()
@@ -49,16 +49,12 @@ def _details(found: Mapping[str, Any]) -> list[str]:
     shown = lines(dict(found))
     texts = [""]
     for insight in shown["insights"]:
-        texts.append(f"insight [{insight['confidence']} confidence]: {insight['summary']}")
+        if insight["summary"] not in shown["answer"]:
+            texts.append(f"insight [{insight['confidence']} confidence]: {insight['summary']}")
         place = (insight["cause"] or {}).get("place")
         if place:
-            texts.append(f"  at {place['file']}:{place['line']}")
-    texts += [
-        f"alert [{one['severity']}] {one['watcher']}/{one['anomaly_type']}: {_said(one)}" for one in shown["findings"]
-    ]
-    texts.append(f"analyst: {line(shown['model'])}, {dollars(shown['cost'])}")
+            texts.append(f"at {place['file']}:{place['line']}")
+    for alert in shown["findings"]:
+        texts.append(f"found [{alert['severity']}] {alert['watcher']}/{alert['anomaly_type']}: {alert['observation']}")
+    texts.append(f"analyst: {shown['model']}, {dollars(shown['cost'])}")
     return texts
-
-
-def _said(alert: Mapping[str, Any]) -> str:
-    return str(alert["observation"])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from beamlens.control.errors import NotSendable, ProtocolError
-from beamlens.control.protocol import Handler
+from beamlens.control.protocol import Handler, Terms
 from beamlens.control.wire import status_to_wire
 from beamlens.findings import AgentStatus, status
 from beamlens_actors import ActorDead, ActorRef
@@ -24,22 +24,22 @@ def handlers(find: Find) -> dict[str, Handler]:
         find: The agent of a name, else ``None``.
     """
 
-    def lookup(arguments: Mapping[str, Any], _seconds: float) -> dict[str, str] | None:
+    def lookup(arguments: Mapping[str, Any], _terms: Terms) -> dict[str, str] | None:
         ref = find(_text(arguments, "name"))
         return None if ref is None else {"urn": ref.actor_urn, "name": ref.name}
 
-    def alive(arguments: Mapping[str, Any], _seconds: float) -> bool:
+    def alive(arguments: Mapping[str, Any], _terms: Terms) -> bool:
         ref = find(_text(arguments, "name"))
         return ref is not None and ref.actor_urn == _text(arguments, "urn") and ref.is_alive()
 
-    def tell(arguments: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+    def tell(arguments: Mapping[str, Any], terms: Terms) -> dict[str, Any]:
         name, message = _text(arguments, "name"), _text(arguments, "message")
         if message not in SENDABLE:
             raise NotSendable(f"{message!r} cannot be sent from outside; there is: {', '.join(SENDABLE)}")
         ref = find(name)
         if ref is None or ref.actor_urn != _text(arguments, "urn"):
             raise ActorDead(f"the agent {name!r} that was looked up has ended")
-        answer = ref.ask(SENDABLE[message], timeout=seconds)
+        answer = ref.ask(SENDABLE[message], timeout=terms.seconds)
         if not isinstance(answer, AgentStatus):
             raise TypeError(f"the agent {name!r} answered with {type(answer).__name__}")
         return status_to_wire(answer)

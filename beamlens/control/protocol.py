@@ -14,11 +14,12 @@ from __future__ import annotations
 import importlib.metadata
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Self
 
 from beamlens.control.errors import ProtocolError, VersionMismatch
+from beamlens_actors import AbortSignal
 
 VERSION = 1
 """Version of the protocol; both sides must have the same."""
@@ -35,8 +36,22 @@ MOST_SECONDS = 30.0
 LONG = {"ask": 900.0}
 """Kinds of questions that may take longer, with their seconds."""
 
-Handler = Callable[[Mapping[str, Any], float], Any]
-"""Answers a kind of question: from its arguments and the seconds it has, to JSON types. Runs on a thread of its own."""
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On which a question is answered.
+
+    Attributes:
+        seconds: How long that may take.
+        abort: Is aborted when nobody waits for the answer any more.
+    """
+
+    seconds: float
+    abort: AbortSignal
+
+
+Handler = Callable[[Mapping[str, Any], Terms], Any]
+"""Answers a kind of question: from its arguments and the terms, to JSON types. Runs on a thread of its own."""
 
 
 @lru_cache(maxsize=1)
@@ -83,12 +98,19 @@ class Question:
         kind: What is asked.
         arguments: Of what.
         seconds: How long the answer may take; never more than the kind allows.
+        abort: Is aborted when nobody waits for the answer any more.
     """
 
     number: int
     kind: str
     arguments: Mapping[str, Any]
     seconds: float
+    abort: AbortSignal = field(default_factory=AbortSignal, compare=False)
+
+    @property
+    def terms(self) -> Terms:
+        """What its handler is told."""
+        return Terms(self.seconds, self.abort)
 
     @classmethod
     def read(cls, message: Mapping[str, Any]) -> Self:

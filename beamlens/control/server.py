@@ -193,6 +193,8 @@ class Server:
         with suppress(KeyError, ValueError):
             self._selector.unregister(peer.socket)
         peer.socket.close()
+        if peer.question is not None:
+            peer.question.abort.abort("who asked has left")
         if self._spare is None:
             self._renew_spare()
 
@@ -242,6 +244,7 @@ class Server:
                 self._drop(peer)
             else:
                 late, peer.question = peer.question, None
+                late.abort.abort("too late")
                 text = f"process {os.getpid()} did not answer {late.kind!r} within {late.seconds:g} s"
                 self._guarded(peer, partial(self._reply, peer, late, error=AskTimeout(text)))
 
@@ -273,7 +276,7 @@ class Server:
     def _work(self, peer: Peer, question: Question, handler: Handler, long: bool) -> None:
         """On a thread of its own, whose answer is dropped when it comes too late."""
         try:
-            answer = plain(handler(question.arguments, question.seconds))
+            answer = plain(handler(question.arguments, question.terms))
             data = frame({"id": question.number, "answer": answer}, MOST_ANSWER)
         except BaseException as error:  # noqa: BLE001 - domains are foreign code
             data = frame({"id": question.number, "error": error_to_wire(error)}, MOST_ANSWER)
@@ -306,8 +309,7 @@ class Server:
     def _close(self) -> None:
         self._listener.close()
         for peer in list(self._peers):
-            peer.socket.close()
-        self._peers = {}
+            self._drop(peer)
         self._selector.close()
         self._waking.close()
         self._woken.close()

@@ -122,6 +122,7 @@ _FITS: dict[str, Any] = {
     "stopped_by": _is_text,
     "model": _is_text,
     "wait_seconds": _is_seconds,
+    "queued": _is_count,
 }
 
 

@@ -1,6 +1,17 @@
-"""The Coordinator: correlates alerts into insights."""
+"""The Coordinator: correlates alerts into insights, and answers whoever asks."""
 
-from beamlens.coordinator.actor import CoordinatorActor, Insights, RunRequest
+from beamlens.coordinator.actor import Ask, CancelRun, CoordinatorActor, Insights, RunRequest
 from beamlens.coordinator.inbox import AlertInbox, InboxStats, Verdict
+from beamlens.coordinator.job import Job
 
-__all__ = ["AlertInbox", "CoordinatorActor", "InboxStats", "Insights", "RunRequest", "Verdict"]
+__all__ = [
+    "AlertInbox",
+    "Ask",
+    "CancelRun",
+    "CoordinatorActor",
+    "InboxStats",
+    "Insights",
+    "Job",
+    "RunRequest",
+    "Verdict",
+]

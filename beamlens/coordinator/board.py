@@ -23,10 +23,15 @@ class _Entry:
     alert: Alert
     status: AlertStatus = "unread"
     reason: str | None = None
+    added: bool = False
 
 
 class Board:
-    """Unread, acknowledged and resolved alerts. What is resolved is acknowledged to the inbox at once."""
+    """Unread, acknowledged and resolved alerts. What is resolved is acknowledged to the inbox at once.
+
+    Alerts of watchers come from the inbox and stay until they are resolved. Those of operators, and those that a caller
+    gave, are added for one run.
+    """
 
     def __init__(self, inbox: AlertInbox) -> None:
         self._inbox = inbox
@@ -40,6 +45,18 @@ class Board:
             for alert in alerts:
                 self._entries[alert.id] = _Entry(alert)
         return alerts
+
+    def add(self, alert: Alert) -> None:
+        """Add what an operator found, or a caller gave, as unread; an alert that is known stays as it is."""
+        with self._lock:
+            if alert.id not in self._entries:
+                self._entries[alert.id] = _Entry(alert, added=True)
+
+    def drop_added(self) -> None:
+        """Forget what was added: its run is over."""
+        with self._lock:
+            for alert_id in [alert_id for alert_id, entry in self._entries.items() if entry.added]:
+                del self._entries[alert_id]
 
     def select(self, status: Filter = "all") -> list[tuple[Alert, AlertStatus]]:
         """Alerts with their status, oldest first; counts and severities as they are now."""

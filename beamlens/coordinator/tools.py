@@ -1,21 +1,20 @@
-"""The Coordinator's tools of seed 000."""
+"""The Coordinator's tools that read alerts and say what they mean."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from beamlens.agent import Services, Tool, ToolError
+from beamlens.agent import Tool, ToolError
 from beamlens.coordinator.board import Board, Filter
-from beamlens.coordinator.prompt import NAME
+from beamlens.coordinator.grounding import Claim, check_observations, judge
 from beamlens.findings import Alert, Cause, Confidence, Correlation, Insight
 from beamlens.findings.tools import Arguments, Line, Think, Word
-from beamlens.telemetry import run as runs
 
 if TYPE_CHECKING:
+    from beamlens.coordinator.run import CoordinatorRun
+    from beamlens.coordinator.team import Team
     from beamlens.evidence import Place
 
 
@@ -41,8 +40,12 @@ class ProduceInsight(Arguments):
         description="temporal: near in time; causal: one caused another; symptomatic: a shared cause."
     )
     summary: Line = Field(description="What happened, in a sentence or two.")
-    matched_observations: list[Line] = Field(default_factory=list, description="The facts that it rests on.")
-    hypothesis_grounded: bool = Field(default=False, description="Whether facts, not hypotheses, carry the cause.")
+    matched_observations: list[Line] = Field(
+        default_factory=list, description="The facts that it rests on, quoted word for word from the alerts."
+    )
+    hypothesis_grounded: bool = Field(
+        default=False, description="Whether two watchers or operators, or conclusive evidence, carry it."
+    )
     root_cause_hypothesis: Line | None = Field(
         default=None, description="The cause; leave it out when it is not known."
     )
@@ -55,28 +58,20 @@ class ProduceInsight(Arguments):
 
 
 class Done(Arguments):
-    """End; every alert must be in an insight or resolved."""
+    """End, once no operator is at work and every alert is in an insight or resolved."""
 
 
-@dataclass(frozen=True, slots=True)
 class Desk:
-    """What the tools work on.
+    """What the tools work on: one run."""
 
-    Attributes:
-        services: The instance.
-        board: The alerts.
-        keep: Takes each insight.
-        model: Says who answers now.
-    """
-
-    services: Services
-    board: Board
-    keep: Callable[[Insight], object]
-    model: Callable[[], str]
-
-    def emit(self, name: str, measurements: dict[str, Any] | None = None, /, **metadata: Any) -> None:
-        """Emit an event of the coordinator."""
-        self.services.bus.emit(f"coordinator.{name}", NAME, measurements, **metadata)
+    def __init__(self, run: CoordinatorRun) -> None:
+        self.run = run
+        self.board: Board = run.board
+        self.team: Team = run.team
+        self.emit = run.emit
+        self.time_left = run.time_left
+        self.question = run.job.question
+        self.chain = run.job.chain
 
 
 def coordinator_tools(desk: Desk) -> list[Tool]:
@@ -140,32 +135,41 @@ def _update(desk: Desk, arguments: UpdateAlertStatuses) -> dict[str, Any]:
 
 def _produce(desk: Desk, arguments: ProduceInsight) -> dict[str, Any]:
     try:
-        insight = _make_insight(desk, arguments)
+        insight, claim = _make_insight(desk, arguments)
     except ToolError as refusal:
-        desk.emit("insight_failed", reason=str(refusal))
+        desk.emit("insight_failed", reason=str(refusal), trust="untrusted")
         raise
-    desk.keep(insight)
-    desk.board.update(insight.alert_ids, "resolved", f"insight {insight.id}")
-    desk.emit("insight_produced", insight=insight, trust="untrusted")
-    return {"insight_produced": insight.id}
+    desk.run.keep(insight)
+    told: dict[str, Any] = {"insight_produced": insight.id}
+    if claim.changed:
+        told["changed"] = list(claim.changed)
+    return told
 
 
-def _make_insight(desk: Desk, arguments: ProduceInsight) -> Insight:
+def _make_insight(desk: Desk, arguments: ProduceInsight) -> tuple[Insight, Claim]:
     alerts = desk.board.find(arguments.alert_ids)
-    run = runs.current.get()
-    return Insight(
+    check_observations(arguments.matched_observations, alerts)
+    claim = judge(
+        alerts,
+        grounded=arguments.hypothesis_grounded,
+        cause=arguments.root_cause_hypothesis is not None,
+        cause_kind=arguments.cause_kind,
+        confidence=arguments.confidence,
+    )
+    insight = Insight(
         alert_ids=tuple(alert.id for alert in alerts),
         correlation_type=arguments.correlation_type,
         summary=arguments.summary,
         matched_observations=tuple(arguments.matched_observations),
-        hypothesis_grounded=arguments.hypothesis_grounded,
+        hypothesis_grounded=claim.grounded,
         root_cause_hypothesis=arguments.root_cause_hypothesis,
         cause=_cause(alerts, arguments),
         ruled_out=tuple(arguments.ruled_out),
-        confidence=arguments.confidence,
-        trace_id=run.trace_id if run is not None else "0" * 32,
-        model=desk.model(),
+        confidence=claim.confidence,
+        trace_id=desk.run.trace_id,
+        model=desk.run.model,
     )
+    return insight, claim
 
 
 def _cause(alerts: list[Alert], arguments: ProduceInsight) -> Cause | None:
@@ -190,9 +194,16 @@ def _think(desk: Desk, arguments: Think) -> dict[str, Any]:
 
 
 def _done(desk: Desk) -> dict[str, Any]:
+    at_work = list(desk.team.running())
+    if at_work:
+        desk.emit("done_rejected", {"running_operator_count": len(at_work)})
+        raise ToolError(
+            f"{len(at_work)} operators are at work: {', '.join(at_work)}. wait for them, or see get_operator_statuses"
+        )
     left = desk.board.unresolved()
-    if left:
+    # Who was asked may end with alerts left: a later run takes them up. Alerts alone end in insights.
+    if left and not desk.run.job.asked:
         ids = ", ".join(alert.id for alert in left)
         raise ToolError(f"{len(left)} alerts are in no insight and not resolved: {ids}")
-    desk.emit("done", {"unread_count": 0}, has_unread=False)
-    return {"done": True}
+    desk.emit("done", {"unread_count": len(left)}, has_unread=bool(left))
+    return {"done": True, "unread": len(left)}

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from beamlens.detect.sensors import Detector, Sensor, SensorState
+from beamlens_actors.words import in_words
 
 logger = logging.getLogger("beamlens.detect")
 
@@ -68,7 +69,7 @@ class SensorBank:
     def _take_out(self, sensor: Sensor, error: Exception) -> None:
         logger.error("sensor %s failed and is out of use", sensor.name, exc_info=error)
         self._sensors = tuple(pair for pair in self._sensors if pair[0] is not sensor)
-        self._failed = {**self._failed, sensor.name: f"{type(error).__name__}: {error}"}
+        self._failed = {**self._failed, sensor.name: in_words(error)}
 
     def _update(
         self, sensor: Sensor, detector: Detector, timestamp: float, value: float, before: SensorState | None

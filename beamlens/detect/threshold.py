@@ -39,9 +39,10 @@ class Threshold:
             return _QUIET
         self._active = True
         unit = f" {self._metric.unit}" if self._metric.unit else ""
-        reason = (
-            f"{self._metric.name} is {value:g}{unit}, {direction} {bound:g}{unit} for {timestamp - self._since:.0f} s"
-        )
+        lasted = timestamp - self._since
+        # Of a first reading nobody knows how long it has been so.
+        since = f" for {lasted:.0f} s" if lasted or self._lasting else ""
+        reason = f"{self._metric.name} is {value:g}{unit}, {direction} {bound:g}{unit}{since}"
         return Reading(active=True, reason=reason, severity=severity, data={"threshold": bound})
 
     def _judge(self, value: float, slack: float) -> tuple[Severity | None, float, str]:

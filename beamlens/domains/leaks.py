@@ -21,9 +21,10 @@ def explain(rate: float, what: str, *, resident: bool = True) -> list[Evidence]:
         what: What grew, such as ``"the process's memory"``.
         resident: Whether it is the resident memory, whose growth is then measured once more while looking.
     """
-    before = process.read().rss
+    before = process.resident()
     growing, complete = heap.find_growing(_WATCH)
-    grown = max(0.0, (process.read().rss - before) / 1e6 / _WATCH)
+    after = process.resident()
+    grown = 0.0 if before is None or after is None else max(0.0, (after - before) / 1e6 / _WATCH)
     rate = max(rate, 0.01)
     # What is measured while looking is nearer to the truth than what the sensor saw before, but noisy: between them.
     rate = (rate + grown) / 2 if resident and grown > 0 else rate

@@ -3,6 +3,8 @@
 from beamlens.findings.alert import SEVERITIES, Alert, AlertStatus, Severity
 from beamlens.findings.insight import Cause, Confidence, Correlation, Insight
 from beamlens.findings.investigation import Investigation
+from beamlens.findings.results import CoordinatorResult, OperatorAnswer, OperatorMessage, OperatorResult
+from beamlens.findings.run_handle import RunHandle
 from beamlens.findings.snapshot import Snapshot
 from beamlens.findings.status import AgentStatus, Health, StatusRequest, status
 
@@ -13,10 +15,15 @@ __all__ = [
     "AlertStatus",
     "Cause",
     "Confidence",
+    "CoordinatorResult",
     "Correlation",
     "Health",
     "Insight",
     "Investigation",
+    "OperatorAnswer",
+    "OperatorMessage",
+    "OperatorResult",
+    "RunHandle",
     "Severity",
     "Snapshot",
     "StatusRequest",

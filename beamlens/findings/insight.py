@@ -34,7 +34,7 @@ class Insight(Wire):
 
     Attributes:
         id: 16 hex digits.
-        alert_ids: The alerts that it explains, at least one.
+        alert_ids: The alerts that it explains; none where a question was answered from what operators saw.
         correlation_type: ``temporal`` (near in time), ``causal`` (one caused another), ``symptomatic`` (a common
             cause).
         summary: What happened, in a sentence or two.
@@ -50,7 +50,7 @@ class Insight(Wire):
     """
 
     id: str = Field(default_factory=new_id)
-    alert_ids: Annotated[tuple[str, ...], Field(min_length=1)]
+    alert_ids: tuple[str, ...]
     correlation_type: Correlation
     summary: Annotated[str, Field(min_length=1)]
     matched_observations: tuple[str, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections import deque
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from beamlens.agent.services import Services
 from beamlens.agent.tool import ToolError
-from beamlens.findings.alert import Alert, Severity
+from beamlens.findings.alert import SEVERITIES, Alert, Severity
 from beamlens.findings.ledger import Ledger
 from beamlens.findings.snapshot import Snapshot
 from beamlens.findings.status import Health
 from beamlens.telemetry import run as runs
+from beamlens_actors.words import in_words
 
 if TYPE_CHECKING:
     from beamlens.detect import SensorState
@@ -47,10 +49,33 @@ class Investigation:
         model: Says who answers now.
         fired: Alerts fired so far.
         reason: Why the present look began.
+        recording_since: When the domain's stores began, ISO 8601, where it is not watched: each snapshot says so.
         ledger: What the present look has seen.
     """
 
-    def __init__(self, services: Services, domain: Domain, *, kind: Kind, agent: str, publish: Publish) -> None:
+    def __init__(
+        self,
+        services: Services,
+        domain: Domain,
+        *,
+        kind: Kind,
+        agent: str,
+        publish: Publish,
+        once: bool = False,
+        recording_since: str = "",
+    ) -> None:
+        """Begin with nothing found.
+
+        Args:
+            services: The instance.
+            domain: What is looked at.
+            kind: Whose it is: the prefix of its events.
+            agent: Its name.
+            publish: Takes each alert; its answer is shown to the model.
+            once: Whether an alert of a type that was fired already is refused, unless it is more severe, and any
+                beyond 100.
+            recording_since: See the attribute.
+        """
         self.services = services
         self.domain = domain
         self.kind: Kind = kind
@@ -64,7 +89,9 @@ class Investigation:
         self.reason = ""
         self.ledger = Ledger()
         self._withheld: dict[str, Alert] = {}
+        self.recording_since = recording_since
         self._publish = publish
+        self._once = once
         self._lock = threading.Lock()
         self._snapshots: deque[Snapshot] = deque(maxlen=_SNAPSHOTS_KEPT)
         self._alerts: deque[Alert] = deque(maxlen=_ALERTS_KEPT)
@@ -92,9 +119,11 @@ class Investigation:
         try:
             data = json.loads(json.dumps(self.domain.snapshot(), default=str))
         except Exception as error:
-            raise ToolError("the snapshot failed: ", f"{type(error).__name__}: {error}") from error
+            raise ToolError("the snapshot failed: ", in_words(error)) from error
         if not isinstance(data, dict):
             raise ToolError(f"the domain's snapshot is no object but {type(data).__name__}")
+        if self.recording_since:
+            data["_recording_since"] = self.recording_since
         snapshot = Snapshot(data=data)
         with self._lock:
             self._snapshots.append(snapshot)
@@ -144,8 +173,10 @@ class Investigation:
             The alert, and what `publish` made of it.
 
         Raises:
-            ToolError: A cited snapshot does not exist, or numbers were not found.
+            ToolError: A cited snapshot does not exist, numbers were not found, or it was fired already.
         """
+        with self._lock:
+            self._refuse_again(anomaly_type, severity)
         run = runs.current.get()
         alert = Alert(
             watcher=self.agent,
@@ -178,10 +209,30 @@ class Investigation:
         withheld, self._withheld = self._withheld, {}
         if not in_time:
             for alert in withheld.values():
-                self._release(alert)
+                with contextlib.suppress(ToolError):
+                    self._release(alert)
+
+    def refused(self, reason: str) -> None:
+        """Tell that a finding was refused."""
+        self.emit("alert_failed" if self.kind == "watcher" else "notification_failed", reason=reason)
+
+    def _refuse_again(self, anomaly_type: str, severity: Severity) -> None:
+        """The lock is held: two tools may fire the same at a time."""
+        if not self._once:
+            return
+        same = [alert for alert in self._alerts if alert.anomaly_type == anomaly_type]
+        rank = SEVERITIES.index(severity)
+        if same and rank <= same[-1].rank:
+            raise ToolError(
+                f"you reported {anomaly_type} in this run already, as {same[-1].severity} (alert {same[-1].id}): "
+                "report it again only if it is more severe; other trouble has another type"
+            )
+        if len(self._alerts) >= _ALERTS_KEPT:
+            raise ToolError(f"you reported {_ALERTS_KEPT} findings in this run, which is the most: call done")
 
     def _release(self, alert: Alert) -> object:
         with self._lock:
+            self._refuse_again(alert.anomaly_type, alert.severity)
             self._alerts.append(alert)
             self.fired += 1
         return self._publish(alert)

@@ -32,6 +32,7 @@ class AgentStatus:
         stopped_by: What ended the last run: a tool's name or a limit; ``""`` before the first one ended.
         model: Who answered last; ``"offline"`` for the offline analyst.
         wait_seconds: Seconds until the next look, ``None`` when none is planned.
+        queued: Runs that wait for their turn.
     """
 
     name: str
@@ -45,3 +46,4 @@ class AgentStatus:
     stopped_by: str = ""
     model: str = ""
     wait_seconds: float | None = None
+    queued: int = 0

@@ -153,7 +153,7 @@ def _fire_alert(found: Investigation, arguments: FireAlert) -> dict[str, Any]:
             snapshot_ids=arguments.snapshot_ids,
         )
     except ToolError as refusal:
-        found.emit("alert_failed", reason=str(refusal))
+        found.refused(str(refusal))
         raise
     answer: dict[str, Any] = {"alert_id": alert.id, "result": str(verdict)}
     if alert.numbers_verified is not None:

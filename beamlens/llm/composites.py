@@ -60,6 +60,11 @@ class Fallback:
         return f"Fallback({', '.join(self._members)})"
 
     @property
+    def members(self) -> tuple[LLMClient, ...]:
+        """Whom it asks."""
+        return tuple(self._members.values())
+
+    @property
     def model(self) -> str:
         """Name of the model that the next call asks first."""
         return self._members[self._order()[0]].model
@@ -116,6 +121,11 @@ class RoundRobin:
 
     def __repr__(self) -> str:
         return f"RoundRobin({', '.join(member.model for member in self._members)})"
+
+    @property
+    def members(self) -> tuple[LLMClient, ...]:
+        """Whom it asks."""
+        return self._members
 
     @property
     def model(self) -> str:

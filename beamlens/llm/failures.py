@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from beamlens.errors import LLMError, LLMErrorKind
 from beamlens_actors import clock
+from beamlens_actors.words import text_of
 
 _STATUS_KINDS: Mapping[int, LLMErrorKind] = {
     401: "authentication",
@@ -146,7 +147,7 @@ def readable(text: str, secrets: Sequence[str]) -> str:
 
 def words(error: BaseException, secrets: Sequence[str]) -> str:
     """An exception as a line of text."""
-    text = str(error)
+    text = text_of(error)
     return readable(f"{type(error).__name__}: {text}" if text else type(error).__name__, secrets)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from beamlens.errors import ClientConfigError
 from beamlens.llm.client import LLMClient
 from beamlens.llm.offline import OfflineAnalyst
+from beamlens.llm.reporting import report_to
 from beamlens.llm.variables import BASE_VARIABLE, KEY_VARIABLE
 
 if TYPE_CHECKING:
@@ -71,21 +72,8 @@ class ClientRegistry:
 
     def report_to(self, bus: Bus) -> None:
         """Emit what the clients tell, such as their queues and circuits."""
-
-        def report(name: str, numbers: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
-            bus.emit(name, metadata["provider"], numbers, **metadata)
-
-        clients = [client for client in self._clients.values() if not isinstance(client, OfflineAnalyst)]
-        if not clients:
-            return
-        from beamlens.llm.composites import Fallback
-        from beamlens.llm.dispatcher import Dispatched
-
-        for client in clients:
-            if isinstance(client, Dispatched):
-                client.dispatcher.report = report
-            elif isinstance(client, Fallback):
-                client.report = report
+        for client in self._clients.values():
+            report_to(client, bus)
 
     def close(self) -> None:
         """Close what the clients have open."""

@@ -6,7 +6,7 @@ import functools
 import importlib.util
 import sys
 from pathlib import PurePath
-from types import FrameType
+from types import CodeType, FrameType
 from typing import NamedTuple
 
 from beamlens.evidence import Place
@@ -14,7 +14,9 @@ from beamlens.probes.frames import is_library_file, is_own_module, is_standard_f
 
 _SKIPPED, _LIBRARY, _USER = range(3)
 _MOST_FRAMES = 200
+_NEAR_FRAMES = 12
 _MOST_FILES = 4096
+_MOST_SITES = 4096
 
 
 class Site(NamedTuple):
@@ -40,7 +42,7 @@ def _place(site: Site) -> Place:
 
 
 class CallSites:
-    """Finds the innermost line of the user's code above a frame; 1 to 2 us.
+    """Finds the innermost line of the user's code above a frame; about 0.3 us, and 0.1 for each frame between.
 
     Frames of Python, of Beamlens and of the packages named are passed over; where no line is the user's, it is the
     innermost one of another library. Code that a library runs in a greenlet of its own (SQLAlchemy under asyncio) is
@@ -55,7 +57,8 @@ class CallSites:
         """
         # By file name: a string keeps its hash, a code object makes it anew each time.
         self._kinds: dict[str, int] = {}
-        self._known: dict[tuple[str, int | None], Site] = {}
+        # By instruction, since to look up its line takes long; with the code, whose id is good while that lives.
+        self._known: dict[tuple[int, int], tuple[Site, CodeType]] = {}
         self._folders = tuple(folder for name in packages for folder in _folders(name))
 
     def find(self, frame: FrameType | None) -> Site | None:
@@ -64,6 +67,16 @@ class CallSites:
         Args:
             frame: Where to begin; its callers follow.
         """
+        # As `_scan`, without what it does beside: this runs at every statement and call of the host.
+        kinds, near = self._kinds, frame
+        for _ in range(_NEAR_FRAMES):
+            if near is None:
+                break
+            code = near.f_code
+            if kinds.get(code.co_filename) == _USER:
+                found = self._known.get((id(code), near.f_lasti))
+                return self._site(near) if found is None else found[0]
+            near = near.f_back
         user, library = self._scan(frame)
         if user is None:
             user, outer = self._scan(_switched_from())
@@ -72,8 +85,10 @@ class CallSites:
 
     def _scan(self, frame: FrameType | None) -> tuple[FrameType | None, FrameType | None]:
         """The innermost frame of the user's, and of another library up to there."""
-        kinds, library, left = self._kinds, None, _MOST_FRAMES
-        while frame is not None and left:
+        kinds, library = self._kinds, None
+        for _ in range(_MOST_FRAMES):
+            if frame is None:
+                break
             file = frame.f_code.co_filename
             kind = kinds.get(file)
             if kind is None:
@@ -83,7 +98,6 @@ class CallSites:
             if kind == _LIBRARY and library is None:
                 library = frame
             frame = frame.f_back
-            left -= 1
         return None, library
 
     def _classify(self, file: str, frame: FrameType) -> int:
@@ -100,14 +114,11 @@ class CallSites:
 
     def _site(self, frame: FrameType) -> Site:
         code = frame.f_code
-        key = code.co_filename, frame.f_lineno
-        found = self._known.get(key)
-        if found is None:
-            found = Site(code.co_filename, frame.f_lineno or code.co_firstlineno, code.co_qualname)
-            if len(self._known) >= _MOST_FILES:
-                self._known.clear()
-            self._known[key] = found
-        return found
+        if len(self._known) >= _MOST_SITES:
+            self._known.clear()
+        site = Site(code.co_filename, frame.f_lineno or code.co_firstlineno, code.co_qualname)
+        self._known[id(code), frame.f_lasti] = site, code
+        return site
 
 
 def _switched_from() -> FrameType | None:

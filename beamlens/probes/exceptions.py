@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from types import CodeType, TracebackType
 from typing import NamedTuple, cast
-from weakref import WeakKeyDictionary
+from weakref import ref
 
 from beamlens.evidence import Place
 from beamlens.probes.frames import Frame, at_instruction, user_place
+from beamlens_actors.words import text_of
 
 _MOST_FRAMES = 64
 _MOST_MESSAGE = 500
 _MOST_CHAIN = 5
+_NO_TEXT = "<no text: __str__ failed>"
 
-_classes: WeakKeyDictionary[type, tuple[str, tuple[str, ...]]] = WeakKeyDictionary()
+_MOST_CLASSES = 1000
+
+# By id, with the class, weakly, since an id is used again: a WeakKeyDictionary takes four times as long.
+_classes: dict[int, tuple[ref[type], str, tuple[str, ...]]] = {}
 
 
 class ExceptionText(NamedTuple):
@@ -49,15 +54,32 @@ class ExceptionText(NamedTuple):
 
 
 def describe(error: BaseException, traceback: TracebackType | None = None) -> ExceptionText:
-    """Take the text out of an exception; about 3 us. Runs its ``__str__``, guarded."""
+    """Take the text out of an exception; about 0.5 us, and 0.1 for each frame. Runs its ``__str__``, guarded."""
     cls = type(error)
-    names = _classes.get(cls)
-    if names is None:
-        names = _classes[cls] = (_name(cls), tuple(_name(base) for base in cls.__mro__[:-1]))
-    trace = _trace(traceback if traceback is not None else error.__traceback__)
-    chained = error.__cause__ is not None or error.__context__ is not None
+    known = _classes.get(id(cls))
+    if known is None or known[0]() is not cls:
+        known = _learn(cls)
+    try:
+        message = str(error)[:_MOST_MESSAGE]
+    except Exception:  # noqa: BLE001 - the user's __str__
+        message = _NO_TEXT
+    trace: list[CodeType | int] = []
+    add = trace.append
+    at = error.__traceback__ if traceback is None else traceback
+    while at is not None:
+        add(at.tb_frame.f_code)
+        add(at.tb_lasti)
+        at = at.tb_next
+    chain = () if error.__context__ is None and error.__cause__ is None else _chain(error)
     # What ExceptionText() does, in half the time.
-    return tuple.__new__(ExceptionText, (*names, _message(error), trace, _chain(error) if chained else ()))
+    return tuple.__new__(ExceptionText, (known[1], known[2], message, tuple(trace[-2 * _MOST_FRAMES :]), chain))
+
+
+def _learn(cls: type) -> tuple[ref[type], str, tuple[str, ...]]:
+    if len(_classes) >= _MOST_CLASSES:  # a host that makes classes without end
+        _classes.clear()
+    known = _classes[id(cls)] = ref(cls), _name(cls), tuple(_name(base) for base in cls.__mro__[:-1])
+    return known
 
 
 def _name(cls: type) -> str:
@@ -66,20 +88,7 @@ def _name(cls: type) -> str:
 
 
 def _message(error: BaseException) -> str:
-    try:
-        return str(error)[:_MOST_MESSAGE]
-    except Exception:  # noqa: BLE001 - the user's __str__
-        return "<no text: __str__ failed>"
-
-
-def _trace(traceback: TracebackType | None) -> tuple[CodeType | int, ...]:
-    found: list[CodeType | int] = []
-    add = found.append
-    while traceback is not None:
-        add(traceback.tb_frame.f_code)
-        add(traceback.tb_lasti)
-        traceback = traceback.tb_next
-    return tuple(found[-2 * _MOST_FRAMES :])
+    return text_of(error)[:_MOST_MESSAGE]
 
 
 def _chain(error: BaseException) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Long pauses of the garbage collector, for several users: one tap, shared and counted."""
+"""Collections of the garbage collector, and its long pauses, for several users: one tap, shared."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections import deque
 from typing import NamedTuple
 
-from beamlens.probes.gc_tap import GcTap
+from beamlens.probes.gc_tap import Collection, GcTap
 from beamlens_actors import clock
 
 LONG = 0.1
@@ -36,7 +36,7 @@ class Pause(NamedTuple):
 
 
 class GcPauses:
-    """Started and stopped by count. Not alive in a forked child.
+    """Started and stopped by count, or by who reads every collection. Not alive in a forked child.
 
     Attributes:
         long: The last 200 long pauses, the newest last.
@@ -50,37 +50,62 @@ class GcPauses:
         """A child has no users; takes no lock, since another thread of the parent may have held it."""
         self._lock = threading.Lock()
         self._users = 0
+        self._readers: tuple[deque[Collection], ...] = ()
         self.long: deque[Pause] = deque(maxlen=_MOST_LONG)
         self._tap.uninstall()
 
     @property
     def installed(self) -> bool:
-        """Whether the tap is in place."""
+        """Whether the tap is in place; a program may have taken it out."""
         return self._tap.installed
 
-    def start(self) -> None:
-        """Install, or count one more user."""
+    def start(self, reader: deque[Collection] | None = None) -> None:
+        """Install the tap, if it is not in place.
+
+        Args:
+            reader: Gets every collection from now on, at each `drain`; again the same one: nothing changes. Without
+                one, one more user is counted.
+        """
         with self._lock:
-            self._users += 1
+            if reader is None:
+                self._users += 1
+            elif not any(one is reader for one in self._readers):
+                self._readers = (*self._readers, reader)
             self._tap.install()
 
-    def stop(self) -> None:
-        """Count one user less; the last one takes the tap out."""
+    def stop(self, reader: deque[Collection] | None = None) -> None:
+        """Let go of a reader, or count one user less; the last one takes the tap out."""
         with self._lock:
-            self._users = max(0, self._users - 1)
-            if not self._users:
+            self._drain()
+            if reader is None:
+                self._users = max(0, self._users - 1)
+            else:
+                self._readers = tuple(one for one in self._readers if one is not reader)
+            if not self._users and not self._readers:
                 self._tap.uninstall()
                 self._tap.drain()
                 self.long.clear()
 
+    def drain(self) -> int:
+        """Give what the tap has recorded to those who read; how many collections it was."""
+        with self._lock:
+            return self._drain()
+
+    def _drain(self) -> int:
+        found = self._tap.drain()
+        for one in found:
+            if one.seconds >= LONG:
+                ago = time.perf_counter() - one.began_ns / 1e9 - one.seconds
+                at = clock.time() - max(0.0, ago)
+                self.long.append(Pause(at, one.seconds, one.generation, one.collected, one.uncollectable))
+        for reader in self._readers:
+            reader.extend(found)
+        return len(found)
+
     def recent(self, seconds: float) -> list[Pause]:
         """The long pauses of the last seconds; takes in what the tap has recorded."""
         with self._lock:
-            for one in self._tap.drain():
-                if one.seconds >= LONG:
-                    ago = time.perf_counter() - one.began_ns / 1e9 - one.seconds
-                    at = clock.time() - max(0.0, ago)
-                    self.long.append(Pause(at, one.seconds, one.generation, one.collected, one.uncollectable))
+            self._drain()
             since = clock.time() - seconds
             return [pause for pause in self.long if pause.at >= since]
 

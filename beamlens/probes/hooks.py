@@ -123,7 +123,7 @@ def _tell(hook: Callable[..., Any], origin: Origin, error: BaseException | None,
             return
         _busy.now = True
         try:
-            name = _thread_name() if thread is None else thread
+            name = thread_name() if thread is None else thread
             for sink in _sinks:
                 try:
                     sink(origin, error, name)
@@ -135,7 +135,8 @@ def _tell(hook: Callable[..., Any], origin: Origin, error: BaseException | None,
         pass
 
 
-def _thread_name() -> str:
+def thread_name() -> str:
+    """Name of this thread; ``""`` if Python did not start it."""
     # Not current_thread(): for a thread that Python did not start it makes an object, under a lock that the code
     # whose exception this is may hold.
     known: dict[int, threading.Thread] = vars(threading).get("_active", {})

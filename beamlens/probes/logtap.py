@@ -15,9 +15,9 @@ import logging
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from beamlens.probes import request_context
+from beamlens.probes import hooks, request_context
 from beamlens.probes.exceptions import ExceptionText, describe
 
 _MOST_TEXT = 2048
@@ -55,7 +55,9 @@ class LogText(NamedTuple):
 LogFields = tuple[float, int, str, str, str, int, str, ExceptionText | None, str, str]
 """The fields of a `LogText`, as a plain tuple: making one costs a third. ``LogText(*fields)`` names them."""
 
-Sink = Callable[[LogFields, BaseException | None], object]
+Sink = Callable[[LogFields], object]
+ErrorSink = Callable[[BaseException, ExceptionText, int, str, str, str], object]
+"""Exception, what is kept of it, level number, thread's name, route and trace id of the request."""
 CallHandlers = Callable[[logging.Logger, logging.LogRecord], None]
 
 
@@ -64,7 +66,7 @@ class _Busy(threading.local):
 
 
 _sinks: tuple[Sink, ...] = ()
-_error_sinks: tuple[Sink, ...] = ()
+_error_sinks: tuple[ErrorSink, ...] = ()
 _change = threading.Lock()
 _busy = _Busy()
 _lost: itertools.count[int] = itertools.count()
@@ -73,32 +75,39 @@ _tap: CallHandlers | None = None
 _original: CallHandlers | None = None
 
 
-def add(sink: Sink, *, with_exception_only: bool = False) -> None:
+def add(sink: Sink) -> None:
     """Have each record handed to a sink, on the thread that logs; adding one twice changes nothing.
 
     A sink must be quick, take no lock, keep nothing but text and numbers, and not raise (what it raises is swallowed
-    and counted by `lost`). Its second argument is the live exception, to recognise it, not to keep.
+    and counted by `lost`).
 
     Args:
-        sink: Is called with the record's fields and its exception.
-        with_exception_only: Only for records that carry an exception.
+        sink: Is called with the record's fields.
     """
-    global _sinks, _error_sinks, _original, _tap
+    global _sinks
     with _change:
-        if with_exception_only and sink not in _error_sinks:
-            _error_sinks = (*_error_sinks, sink)
-        elif not with_exception_only and sink not in _sinks:
+        if sink not in _sinks:
             _sinks = (*_sinks, sink)
-        current = logging.Logger.callHandlers
-        # Compared by identity: functools.wraps and proxies copy or forward any mark that we could leave on ours.
-        if current is not _tap:
-            _original = current
-            _tap = _make_tap(current)
-            logging.Logger.callHandlers = _tap  # type: ignore[method-assign,assignment]
+        _put_in()
 
 
-def remove(sink: Sink) -> None:
-    """Undo `add`. The last one puts the method back, unless somebody wrapped it after us: then ours passes through."""
+def add_error_sink(sink: ErrorSink) -> None:
+    """Have the exception of each record that carries one handed to a sink, as `add`.
+
+    Where no other sink listens, the record itself is not read, nor its message formatted: that is most of the cost.
+
+    Args:
+        sink: Is called with the live exception, to recognise it, not to keep, and with what is kept of it.
+    """
+    global _error_sinks
+    with _change:
+        if sink not in _error_sinks:
+            _error_sinks = (*_error_sinks, sink)
+        _put_in()
+
+
+def remove(sink: Sink | ErrorSink) -> None:
+    """Undo either. The last one puts the method back, unless somebody wrapped it after us: then ours passes through."""
     global _sinks, _error_sinks
     with _change:
         _sinks = tuple(other for other in _sinks if other != sink)
@@ -125,22 +134,32 @@ def hand_in(record: LogText, error: BaseException | None = None, traceback: Trac
         error: What was logged with it.
         traceback: Where that was raised; by default its own.
     """
-    sinks = _sinks if error is None else (*_sinks, *_error_sinks)
-    if _busy.now or not sinks or record.logger.startswith("beamlens"):
+    if _busy.now or not installed() or record.logger.startswith("beamlens"):
         return
     _busy.now = True
     try:
         text = None if error is None else describe(error, traceback)
-        fields = (*record[:3], record.text[:_MOST_TEXT], *record[4:7], text, *request_context.labels())
+        route, trace_id = request_context.labels()
+        fields = (*record[:3], record.text[:_MOST_TEXT], *record[4:7], text, route, trace_id)
     except Exception:  # noqa: BLE001 - the host's log call must not fail
         next(_lost)
         return
     finally:
         _busy.now = False
-    for sink in sinks:
+    for sink in _sinks:
         try:
-            sink(fields, error)
+            sink(fields)
         except Exception:  # noqa: BLE001 - one sink's trouble is not the next one's
+            next(_lost)
+    if error is not None and text is not None and _error_sinks:
+        _tell(error, text, record.level, hooks.thread_name(), route, trace_id)
+
+
+def _tell(*told: Any) -> None:
+    for sink in _error_sinks:
+        try:
+            sink(*told)
+        except Exception:  # noqa: BLE001
             next(_lost)
 
 
@@ -151,6 +170,16 @@ def after_fork() -> None:
     _busy.now = False
     _sinks = _error_sinks = ()
     _take_out()
+
+
+def _put_in() -> None:
+    global _original, _tap
+    current = logging.Logger.callHandlers
+    # Compared by identity: functools.wraps and proxies copy or forward any mark that we could leave on ours.
+    if current is not _tap:
+        _original = current
+        _tap = _make_tap(current)
+        logging.Logger.callHandlers = _tap  # type: ignore[method-assign,assignment]
 
 
 def _take_out() -> None:
@@ -176,45 +205,52 @@ def _make_tap(original: CallHandlers) -> CallHandlers:  # noqa: C901
                     error = exception = None
                     if record.exc_info:
                         error, exception = _exception_of(record)
-                        if error is not None:
-                            sinks = (*sinks, *_error_sinks)
-                    if sinks:
-                        text = record.msg
-                        if type(text) is not str or type(record) is not plain_record:
-                            text = _text_of(record)
-                        elif record.args:
-                            # The host's code runs here. If it logs, it comes here again: hence `busy`.
-                            busy.now = True
-                            try:
-                                text = text % record.args
-                                if type(text) is not str:  # "%s" % x is x, for an x of a subclass of str
-                                    text = str.__str__(text)
-                            except Exception as failure:  # noqa: BLE001 - a wrong format string, a failing __str__
-                                text = _text_of(record, failure)
-                            finally:
-                                busy.now = False
+                    if sinks or exception is not None:
                         request = request_of()
                         if request is None or request.over:
                             route = trace_id = ""
                         else:
                             route, trace_id = request.route, request.trace_id
-                        fields = (
-                            record.created,
-                            record.levelno,
-                            name,
-                            text if len(text) <= _MOST_TEXT else text[:_MOST_TEXT],
-                            record.pathname,
-                            record.lineno,
-                            record.funcName or "",
-                            exception,
-                            route,
-                            trace_id,
-                        )
-                        for sink in sinks:
-                            try:
-                                sink(fields, error)
-                            except Exception:  # noqa: BLE001 - one sink's trouble is not the next one's
-                                next(failed)
+                        if sinks:
+                            text = record.msg
+                            if type(text) is not str or type(record) is not plain_record:
+                                text = _text_of(record)
+                            elif record.args:
+                                # The host's code runs here. If it logs, it comes here again: hence `busy`.
+                                busy.now = True
+                                try:
+                                    text = text % record.args
+                                    if type(text) is not str:  # "%s" % x is x, for an x of a subclass of str
+                                        text = str.__str__(text)
+                                except Exception as failure:  # noqa: BLE001 - a wrong format string, a failing __str__
+                                    text = _text_of(record, failure)
+                                finally:
+                                    busy.now = False
+                            fields = (
+                                record.created,
+                                record.levelno,
+                                name,
+                                text if len(text) <= _MOST_TEXT else text[:_MOST_TEXT],
+                                record.pathname,
+                                record.lineno,
+                                record.funcName or "",
+                                exception,
+                                route,
+                                trace_id,
+                            )
+                            for sink in sinks:
+                                try:
+                                    sink(fields)
+                                except Exception:  # noqa: BLE001 - one sink's trouble is not the next one's
+                                    next(failed)
+                        if exception is not None and error is not None:
+                            thread = record.threadName
+                            thread = thread if type(thread) is str else ""
+                            for told in _error_sinks:
+                                try:
+                                    told(error, exception, record.levelno, thread, route, trace_id)
+                                except Exception:  # noqa: BLE001
+                                    next(failed)
             except Exception:  # noqa: BLE001 - the host's log call must not fail
                 next(failed)
         original(self, record)

@@ -241,10 +241,10 @@ class LoopWatch:
                 continue
             late = now - probe.sent if probe is not None and probe.answered is None else 0.0
             lag = None if watched.lag is None and not late else max(watched.lag or 0.0, late) * 1e3
-            ready = _ready(loop)
-            if ready and late:
-                ready -= 1  # our own
-            found.append(LoopState(watched.thread.name, watched.kind, lag, ready))
+            due = ready(loop)
+            if due and late:
+                due -= 1  # our own
+            found.append(LoopState(watched.thread.name, watched.kind, lag, due))
         return found
 
 
@@ -272,9 +272,16 @@ def run_delay(native_id: int | None) -> float:
         return 0.0
 
 
-def _ready(loop: Any) -> int | None:
-    ready = getattr(loop, "_ready", None)
-    return len(ready) if type(ready) is deque else None
+def ready(loop: Any) -> int | None:
+    """Callbacks in a loop's ready queue; ``None`` where it does not tell."""
+    due = getattr(loop, "_ready", None)
+    return len(due) if type(due) is deque else None
+
+
+def thread_of(loop: Any) -> int | None:
+    """The ident of the thread that a loop runs on; ``None``: on none, or it does not tell."""
+    ident = getattr(loop, "_thread_id", None)
+    return ident if type(ident) is int else None
 
 
 loops = LoopWatch()
@@ -283,4 +290,4 @@ loops = LoopWatch()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=loops.lost_in_fork)
 
-__all__ = ["SLOW", "LoopState", "LoopWatch", "Stall", "find", "loops", "run_delay"]
+__all__ = ["SLOW", "LoopState", "LoopWatch", "Stall", "find", "loops", "ready", "run_delay", "thread_of"]

@@ -19,9 +19,9 @@ from collections.abc import Mapping
 from types import FrameType
 from typing import NamedTuple, Protocol
 
+from beamlens.probes import own_threads
 from beamlens.probes.interned import Interner, Stack
 from beamlens.probes.stack_profile import Profile, Window
-from beamlens.probes.stacks import ThreadStack
 from beamlens.probes.thread_clock import cpu_seconds
 from beamlens_actors import clock
 from beamlens_actors.backends.threads import spawn
@@ -229,16 +229,15 @@ class Sampler:
             state.mark, state.walked = mark, now
             if stack is not state.stack:
                 state.stack, state.since, state.cpu_since = stack, now, 0.0
-                state.ours = _is_ours(state.name, stack)
+                state.name = _name_of(ident)[1]  # an actor's thread bears the name of who runs there now
+                state.ours = own_threads.is_own(ident, state.name, stack.frames)
         return state
 
     def _begin(self, ident: int, frame: FrameType, mark: Mark, now: float) -> SampledThread:
-        known: dict[int, threading.Thread] = vars(threading).get("_active", {})
-        thread = known.get(ident)
-        native, name = (None, f"thread {ident}") if thread is None else (thread.native_id, thread.name)
+        native, name = _name_of(ident)
         state = SampledThread(ident, native, name, self._interner.stack(frame), now)
         state.mark = mark
-        state.ours = _is_ours(name, state.stack)
+        state.ours = own_threads.is_own(ident, name, state.stack.frames)
         return state
 
     def _note_held(self, elapsed: float) -> None:
@@ -262,13 +261,15 @@ def _count(window: Window, state: SampledThread, elapsed: float) -> None:
         window.add(state.stack, elapsed, state.spent)
 
 
+def _name_of(ident: int) -> tuple[int | None, str]:
+    known: dict[int, threading.Thread] = vars(threading).get("_active", {})
+    thread = known.get(ident)
+    return (None, f"thread {ident}") if thread is None else (thread.native_id, thread.name)
+
+
 def _mark(frame: FrameType) -> Mark:
     back = frame.f_back
     return id(frame), frame.f_lasti, id(back), -1 if back is None else back.f_lasti
-
-
-def _is_ours(name: str, stack: Stack) -> bool:
-    return ThreadStack(0, None, name, stack.frames).ours
 
 
 sampler = Sampler()

@@ -7,14 +7,9 @@ import threading
 from collections import Counter
 from dataclasses import dataclass, field
 
-from beamlens.probes import frames
+from beamlens.probes import frames, own_threads
 from beamlens.probes.frames import Frame
 from beamlens_actors import AbortSignal, clock
-
-_OUR_THREADS = ("beamlens",)
-# Doors, taps and hooks run on threads of the host: a door is around all that a request does, and `beamlens run` around
-# all that a program does.
-_ON_HOST_THREADS = ("beamlens.integrations", "beamlens.probes", "beamlens.domains", "beamlens.cli")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +29,9 @@ class ThreadStack:
     frames: tuple[Frame, ...]
 
     @property
-    def ours(self) -> bool:
-        """Whether it belongs to Beamlens. Neither an actor of the host's nor a thread that passes a hook is ours."""
-        return any(_only_ours(frame.module) for frame in self.frames) or (
-            all(frames.is_own_module(frame.module) or frames.is_standard_file(frame.file) for frame in self.frames)
-            and (self.name.startswith(_OUR_THREADS))
-        )
-
-    @property
     def place(self) -> Frame | None:
         """The innermost frame of the user's, else of a library."""
         return frames.user_frame(self.frames)
-
-
-def _only_ours(module: str) -> bool:
-    return module.partition(".")[0] in ("beamlens", "beamlens_supervision") and not module.startswith(_ON_HOST_THREADS)
 
 
 def look(most_frames: int = 64) -> list[ThreadStack]:
@@ -66,7 +49,7 @@ def look(most_frames: int = 64) -> list[ThreadStack]:
             thread.name if thread is not None else f"thread {ident}",
             frames.walk(frame, most_frames),
         )
-        if not stack.ours:
+        if not own_threads.is_own(ident, stack.name, stack.frames):
             found.append(stack)
     return found
 

@@ -18,6 +18,9 @@ class Run:
 
     Its events are delivered by the thread that made it. What its tools emit on threads of their own waits here until
     that thread calls `deliver`.
+
+    Attributes:
+        on_added: Is called when something waits, on the emitting thread; set by the run's thread while it waits itself.
     """
 
     def __init__(self, trace_id: str | None = None) -> None:
@@ -28,6 +31,7 @@ class Run:
         self._closed = False
         self._delivered = threading.Condition(self._lock)
         self._busy = False
+        self.on_added: Callable[[], object] | None = None
 
     def here(self) -> bool:
         """Whether the calling thread is the one that delivers."""
@@ -39,7 +43,9 @@ class Run:
             if self._closed or len(self._pending) >= _MOST_PENDING:
                 return False
             self._pending.append(deliver)
-            return True
+        if (on_added := self.on_added) is not None:
+            on_added()
+        return True
 
     def deliver(self) -> None:
         """Make the deliveries that wait, in order. On the run's thread."""

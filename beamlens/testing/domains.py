@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from beamlens.domains.domain import Domain
+from beamlens_actors.words import in_words
 
 _LUA_KEYWORDS = frozenset(
     {"and", "break", "do", "else", "elseif", "end", "false", "for", "function", "goto", "if", "in", "local", "nil"}
@@ -43,7 +44,7 @@ def _snapshot(domain: Domain) -> list[str]:
     try:
         data = domain.snapshot()
     except Exception as error:  # noqa: BLE001 - reported
-        return [f"snapshot() raised {type(error).__name__}: {error}"]
+        return [f"snapshot() raised {in_words(error)}"]
     if type(data) is not dict:
         return [f"snapshot() returned {type(data).__name__}, not a dict"]
     found = _json("snapshot()", data)

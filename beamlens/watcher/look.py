@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from beamlens.agent.limits import Limits, RunOutcome
-from beamlens.agent.supervised import Supervised
+from beamlens.findings.closer_look import gather_evidence
 from beamlens.telemetry import new_trace_id
 from beamlens.watcher.prompt import opening, system_prompt
-from beamlens_actors import Aborted, AbortSignal, clock
+from beamlens_actors import AbortSignal, clock
 
 if TYPE_CHECKING:
     from beamlens.detect import SensorState
-    from beamlens.domains.domain import Domain
-    from beamlens.evidence import Evidence
     from beamlens.findings import Investigation
     from beamlens.llm.client import LLMClient
     from beamlens.lua import Sandbox
-
-EVIDENCE_TIMEOUT = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +61,7 @@ class Look:
         found = self._found
         found.begin(self._reason)
         found.sensors = self._sensors
-        self._gather_evidence()
+        found.evidence = gather_evidence(found, self._sensors, self._abort)
         loop = AgentLoop(
             found.services,
             kind="watcher",
@@ -104,34 +99,5 @@ class Look:
             "note": found.note,
         }
 
-    def _gather_evidence(self) -> None:
-        found = self._found
-        tasks = {}
-        for sensor in self._sensors:
-            try:
-                tasks[sensor.name] = Supervised(
-                    found.services.tool_tasks(),
-                    partial(_look_closer, found.domain, sensor),
-                    f"{found.agent}:evidence",
-                )
-            except Exception as error:  # noqa: BLE001 - no thread: judge without a closer look
-                self._evidence_failed(sensor.name, error)
-        gathered = {}
-        for name, task in tasks.items():
-            try:
-                gathered[name] = task.result(EVIDENCE_TIMEOUT, self._abort)
-            except Aborted:
-                return
-            except Exception as error:  # noqa: BLE001 - a domain is foreign code
-                self._evidence_failed(name, error)
-        found.evidence = gathered
-
-    def _evidence_failed(self, sensor: str, error: Exception) -> None:
-        self._found.emit("evidence_failed", sensor=sensor, reason=f"{type(error).__name__}: {error}", trust="untrusted")
-
 
 _REMEMBERED = 900.0
-
-
-def _look_closer(domain: Domain, sensor: SensorState) -> tuple[Evidence, ...]:
-    return tuple(domain.evidence(sensor))

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from beamlens.findings.closer_look import sensor_lines
 from beamlens.llm.client import Text
 from beamlens.llm.fence import RULE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from beamlens.detect import SensorState
     from beamlens.domains.domain import Domain
-    from beamlens.evidence import Evidence
     from beamlens.findings import Investigation
 
 _RULES = f"""\
@@ -50,9 +47,7 @@ def opening(found: Investigation, reason: str) -> list[Text]:
     if found.note:
         parts += [Text("Your note from the last look:"), Text(found.note, source="note")]
     if found.sensors:
-        lines = [
-            line for sensor in found.sensors for line in _sensor_lines(sensor, found.evidence.get(sensor.name, ()))
-        ]
+        lines = sensor_lines(found.sensors, found.evidence)
         parts += [Text("Active sensors:"), Text("\n".join(lines), source="sensors")]
     else:
         parts.append(Text("Active sensors: none"))
@@ -62,11 +57,3 @@ def opening(found: Investigation, reason: str) -> list[Text]:
     if excerpt := found.domain.excerpt(5) if found.sensors else []:
         parts += [Text("The latest that the domain recorded:"), Text("\n".join(excerpt), source=found.domain.name)]
     return parts
-
-
-def _sensor_lines(sensor: SensorState, evidence: Sequence[Evidence]) -> list[str]:
-    lines = [f"- {sensor.name} ({sensor.severity}, alert type {sensor.anomaly_type}): {sensor.reason}"]
-    for piece in evidence:
-        where = f" [{piece.place}]" if piece.place else ""
-        lines.append(f"  - {piece.strength.value} for {piece.cause}: {piece.text}{where}")
-    return lines

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from beamlens.detect import SensorBank, SensorState
 from beamlens.watcher.pace import Pace
 from beamlens_actors import AbortSignal, clock
+from beamlens_actors.words import in_words
 
 if TYPE_CHECKING:
     from beamlens.domains.domain import Domain
     from beamlens.telemetry import Bus
+
+_KEPT = 60
+
+Values = tuple[float, Mapping[str, float | None]]
 
 HUNG = 30.0
 """Seconds after which reading a domain's numbers is told as hanging."""
@@ -44,6 +50,11 @@ class Sensing:
         self._pace = Pace()
         self._bank = SensorBank(domain.all_sensors())
         self._failing = False
+        self._recent: deque[Values] = deque(maxlen=_KEPT)
+
+    def recent(self) -> list[Values]:
+        """The last readings, oldest first: when, on the clock of the sensors, and the numbers."""
+        return list(self._recent.copy())
 
     def active(self) -> tuple[SensorState, ...]:
         """The sensors that are active now."""
@@ -68,12 +79,14 @@ class Sensing:
         try:
             values = self._domain.sense()
         except Exception as error:  # noqa: BLE001 - a domain is foreign code; the watch goes on
-            self._failed(f"{type(error).__name__}: {error}")
+            self._failed(in_words(error))
             return
         finally:
             overdue.cancel()
         self._failing = False
-        new = tuple(self._bank.feed(clock.monotonic(), values))
+        now = clock.monotonic()
+        new = tuple(self._bank.feed(now, values))
+        self._recent.append((now, dict(values)))
         active = self._bank.active()
         cleared = tuple(sorted(before - {sensor.name for sensor in active}))
         for sensor in new:

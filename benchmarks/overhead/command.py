@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 from pathlib import Path
 
-_PARTS = {"command", "hot_path"}
+_PARTS = {"command", "hot_path", "stall"}
 
 
 def measures() -> list[str]:

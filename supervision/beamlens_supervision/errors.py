@@ -23,6 +23,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from beamlens_actors.words import shown
+
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
@@ -82,7 +84,7 @@ class ChildStartError(SupervisionError):
     """
 
     def __init__(self, child_id: Hashable, reason: BaseException) -> None:
-        super().__init__(f"child {child_id!r} could not be started: {reason!r}")
+        super().__init__(f"child {child_id!r} could not be started: {shown(reason)}")
         self.child_id = child_id
         self.reason = reason
 
@@ -158,7 +160,7 @@ class TaskEnded(SupervisionError):
     """
 
     def __init__(self, reason: ExitReason) -> None:
-        super().__init__(f"the task ended without a result: {reason!r}")
+        super().__init__(f"the task ended without a result: {shown(reason)}")
         self.reason = reason
 
 

@@ -7,7 +7,7 @@ import threading
 import pykka
 
 from beamlens_actors import Actor
-from beamlens_actors.census import everybody
+from beamlens_actors.census import actor_module, everybody
 
 
 class Clerk(Actor):
@@ -59,3 +59,23 @@ def test_an_actor_of_pykkas_is_told_with_its_own_queue():
         assert (one.depth, one.capacity, one.thread) == (0, None, None)
     finally:
         ref.stop()
+
+
+def test_an_actor_that_was_started_in_this_moment_is_told_with_its_thread():
+    for _ in range(100):
+        ref = Clerk.options(name="new", backend="threads").start()  # without on_start nobody waits for its thread
+        (one,) = of("new")
+        ref.stop()
+        assert one.thread is not None
+
+
+def test_the_actor_of_a_thread_is_known_while_it_runs_there():
+    over = threading.Event()
+    over.set()
+    ref = Clerk.options(name="clerk", backend="threads").start()
+    ref.ask(over)
+    (one,) = of("clerk")
+    assert actor_module(one.thread) == __name__
+    ref.stop()
+    assert actor_module(one.thread) is None
+    assert actor_module(threading.get_ident()) is None

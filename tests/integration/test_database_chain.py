@@ -183,6 +183,131 @@ def test_a_lock_that_others_wait_for_is_explained_by_the_line_that_holds_it(engi
     assert "idle in transaction" in cause
 
 
+def price_of(engine):
+    with engine.connect() as conn:
+        conn.execute(text("SELECT max(price), pg_sleep(max(seconds)) FROM chain_line, chain_delay"))
+
+
+def page(engine, over):
+    """Nine statements, one of which becomes slow."""
+    price_of(engine)
+    for _ in range(4):
+        total_with_two_queries(engine)
+    over.wait(0.01)
+
+
+@pytest.fixture
+def delay(engine):
+    """Sets how long the statement of `price_of` takes: to the program it is the same one all the time."""
+    with engine.begin() as conn:
+        conn.execute(text("CREATE TABLE chain_delay AS SELECT 0.0::float AS seconds"))
+
+    def change(seconds):
+        with engine.begin() as conn:
+            conn.execute(text("UPDATE chain_delay SET seconds = :seconds"), {"seconds": seconds})
+
+    yield change
+    with engine.begin() as conn:
+        conn.execute(text("DROP TABLE chain_delay"))
+
+
+def test_a_statement_that_became_slow_is_named_with_its_line_and_its_usual_time(engine, heard, delay):
+    over = threading.Event()
+    with watch(engine) as lens, Load(lambda: page(engine, over)):
+        while not any("pg_sleep" in name for name in lens.domain("database").recorder.settle().usual()):
+            over.wait(0.1)
+        assert heard.alerts == []
+        delay(0.2)
+        assert heard.any_insight.wait(40)
+        over.set()
+    alert = heard.alerts[0]
+    assert alert.anomaly_type == "latency_shift"
+    (insight,) = heard.insights
+    assert insight.confidence == "high"
+    cause = insight.root_cause_hypothesis
+    assert f"test_database_chain.py:{price_of.__code__.co_firstlineno + 2}" in cause
+    assert "SELECT max(price), pg_sleep(max(seconds)) FROM chain_line, chain_delay" in cause
+    assert "instead of a usual" in cause
+
+
+def vat_of(engine):
+    with engine.connect() as conn:
+        conn.execute(text("SELECT vat FROM chain_line WHERE id = 'hunter2'::text::int"))
+
+
+def ask_for_vat(engine, over):
+    try:
+        vat_of(engine)
+    except exc.ProgrammingError:
+        over.wait(0.05)
+
+
+def test_errors_of_the_database_are_named_with_kind_statement_and_line_and_without_literals(engine, heard):
+    over = threading.Event()
+    with watch(engine), Load(lambda: (total_with_two_queries(engine), over.wait(0.02))):
+        assert not heard.any_alert.wait(5)
+        with Load(lambda: ask_for_vat(engine, over)):
+            assert heard.any_insight.wait(40)
+        over.set()
+    assert heard.alerts[0].anomaly_type == "database_errors"
+    (insight,) = heard.insights
+    assert insight.confidence == "high"
+    cause = insight.root_cause_hypothesis
+    assert f"test_database_chain.py:{vat_of.__code__.co_firstlineno + 2}" in cause
+    assert "UndefinedColumn (42703)" in cause
+    assert "SELECT vat FROM chain_line WHERE id = ?" in cause
+    assert "hunter2" not in repr((heard.alerts, heard.insights))
+
+
+def forget_the_end(engine, begun, release):
+    with Session(engine) as session:
+        session.scalar(select(func.count()).select_from(Line))
+        begun.set()
+        release.wait(60)
+
+
+def test_a_transaction_that_is_left_open_is_named_with_its_last_line(engine, heard):
+    begun, release = threading.Event(), threading.Event()
+    keeper = threading.Thread(target=forget_the_end, args=(engine, begun, release), name="keeper")
+    with watch(engine) as lens, Load(lambda: (total_with_two_queries(engine), release.wait(0.02))):
+        keeper.start()
+        begun.wait(10)
+        # As if it were so for a minute.
+        (lease,) = [one for one in lens.domain("database").recorder.holders() if one.thread == "keeper"]
+        lease.opened -= 61
+        lease.last -= 61
+        assert heard.any_insight.wait(40)
+        release.set()
+        keeper.join()
+    assert heard.alerts[0].anomaly_type == "idle_transaction_s_high"
+    cause = heard.insights[0].root_cause_hypothesis
+    assert f"test_database_chain.py:{forget_the_end.__code__.co_firstlineno + 2}" in cause
+    assert "in keeper" in cause
+    assert heard.insights[0].confidence == "high"
+
+
+def report(engine):
+    with engine.connect() as conn:
+        conn.execute(text("SELECT count(*), pg_sleep(5) FROM chain_line"))
+
+
+def ask_for_report(engine):
+    try:
+        report(engine)
+    except exc.TimeoutError:
+        pass
+
+
+def test_a_pool_that_slow_statements_exhaust_is_explained_by_their_line(engine, heard):
+    works = [lambda: ask_for_report(engine)] * 4 + [lambda: ask(engine)] * 3
+    with watch(engine), Load(*works):
+        assert heard.any_insight.wait(40)
+    assert heard.alerts[0].anomaly_type == "pool_wait_ms_high"
+    cause = heard.insights[0].root_cause_hypothesis
+    assert f"test_database_chain.py:{report.__code__.co_firstlineno + 2}" in cause
+    assert "4 of 4 connections run a statement" in cause
+
+
 def busy(engine, over):
     over.wait(0.01)
     total_with_two_queries(engine)

@@ -10,9 +10,9 @@ from beamlens import Beamlens
 from beamlens.agent import Agent, AgentCore, Dispatcher, DispatchLimits, SubagentCoordinator, SubagentSpec, Tool
 from beamlens.errors import LLMError
 from beamlens.llm.dispatcher import Dispatched
-from beamlens.llm.registry import ClientRegistry
 from beamlens.telemetry import signal
 from beamlens.testing import ScriptedClient, tool
+from beamlens_actors.testing import FakeClock
 from tests.integration.test_whole_chain import model
 from tests.support.loops import ADD, Nothing, raise_
 from tests.support.messages_api import MessagesAPI, message, text, tool_use
@@ -88,16 +88,22 @@ class Model:
 
 def test_the_events_of_watchers_and_coordinator():
     log = logging.getLogger("host.payments")
-    with receivers(WATCHERS) as (missing, all_there), MessagesAPI(respond=Model()) as server:
+    fake = FakeClock()  # waits for sensors and for further alerts pass in a moment
+    with receivers(WATCHERS) as (missing, all_there), MessagesAPI(respond=Model()) as server, fake:
         options = {"api_key": "sk-test-key", "base_url": server.base_url}
         registry = {"primary": "m", "clients": [{"name": "m", "provider": "anthropic", "options": options}]}
         with Beamlens.start(
-            watchers=["logger"], client_registry=registry, compaction_max_tokens=100, compaction_keep_last=1
+            watchers=["logger"],
+            client_registry=registry,
+            llm_timeout=3600.0,
+            compaction_max_tokens=100,
+            compaction_keep_last=1,
         ):
-            for number in range(400):
+            for number in range(2000):
                 log.error("charge %d refused", number)
-                if all_there.wait(0.05):
+                if all_there.wait(0.01):
                     break
+                fake.advance(0.1)
         assert missing == set()
 
 
@@ -107,7 +113,6 @@ def test_the_events_of_agents():
     dispatched = Dispatched(client, Dispatcher("main", DispatchLimits(failure_threshold=1)))
     crash = Tool("crash", lambda _a: raise_(SystemExit), Nothing)
     with receivers(AGENTS) as (missing, all_there), AgentCore.start("tests") as core:
-        ClientRegistry({"main": dispatched}, "main").report_to(core.services.bus)
         agent = Agent.start("s", [ADD, crash], dispatched, core=core)
         agent.subscribe()
         agent.prompt("Go.")

@@ -23,7 +23,7 @@ logger = logging.getLogger("beamlens_actors")
 
 R = TypeVar("R")
 
-_idents: set[int] = set()
+_modules: dict[int, str] = {}
 
 
 def is_actor_thread(ident: int | None = None) -> bool:
@@ -31,7 +31,12 @@ def is_actor_thread(ident: int | None = None) -> bool:
 
     True for the threads of actors, abandoned ones too, the timer thread, and what `spawn` started.
     """
-    return (threading.get_ident() if ident is None else ident) in _idents
+    active: dict[int, threading.Thread] = threading._active  # type: ignore[attr-defined]  # noqa: SLF001 - without a lock
+    return isinstance(active.get(threading.get_ident() if ident is None else ident), _LibraryThread)
+
+
+class _LibraryThread(threading.Thread):
+    """A thread that this library started, known as such from its first moment on."""
 
 
 def spawn(fn: Callable[[], object], name: str) -> threading.Thread:
@@ -40,18 +45,14 @@ def spawn(fn: Callable[[], object], name: str) -> threading.Thread:
     Raises:
         RuntimeError: the system gives no more threads.
     """
-
-    def run() -> None:
-        ident = threading.get_ident()
-        _idents.add(ident)
-        try:
-            fn()
-        finally:
-            _idents.discard(ident)
-
-    thread = threading.Thread(target=run, name=name, daemon=True)
+    thread = _LibraryThread(target=fn, name=name, daemon=True)
     thread.start()
     return thread
+
+
+def actor_module(ident: int) -> str | None:
+    """The module of the class of the actor that runs on a thread now; `None`: none that has a thread of its own."""
+    return _modules.get(ident)
 
 
 class _Begun:
@@ -100,7 +101,7 @@ class Handle(Protocol):
         ...
 
 
-class ActorThread(threading.Thread):
+class ActorThread(_LibraryThread):
     """The thread of one actor. Its `start` does not wait until it runs, which takes as long as all the rest."""
 
     def __init__(self, run: Callable[[], object], name: str) -> None:
@@ -115,12 +116,9 @@ class ActorThread(threading.Thread):
 
     def run(self) -> None:
         """See `threading.Thread.run`."""
-        ident = threading.get_ident()
-        _idents.add(ident)
         try:
             self._run_actor()
         finally:
-            _idents.discard(ident)
             del self._run_actor
 
 
@@ -191,7 +189,9 @@ class Threads:
 
     def _main(self, cell: Cell) -> bool:
         waker: ThreadWaker = cell.waker  # type: ignore[assignment]
+        ident = threading.get_ident()
         context.local.cell = cell
+        _modules[ident] = cell.ref.actor_class.__module__
         try:
             if cell.begin():
                 while cell.run() is Outcome.IDLE:
@@ -199,6 +199,7 @@ class Threads:
             cell.end()
         finally:
             context.local.cell = None
+            _modules.pop(ident, None)
             left = self._forget(cell)
         return not left
 
@@ -250,7 +251,7 @@ class Threads:
         cells = list(self._cells)
         self._cells, self._slots, self._abandoned = {}, {}, {}
         self._lock = threading.RLock()
-        _idents.clear()
+        _modules.clear()
         context.local.cell = None
         lose_in_fork(cells)
 

@@ -20,6 +20,7 @@ from beamlens.agent.journal.reader import Journal, list_journals, read_journal
 from beamlens.agent.journal.records import Header, MessageRecord, OpenedRecord, Record, RunRecord, Setup
 from beamlens.agent.journal.redaction import kept, kept_setup
 from beamlens_actors import clock
+from beamlens_actors.words import in_words
 
 if TYPE_CHECKING:
     from beamlens.agent.events import AgentEvent
@@ -244,7 +245,7 @@ class JournalWriter:
 
     def _failed(self, error: Exception) -> None:
         first = not self._reason
-        self._reason = f"{type(error).__name__}: {error}"
+        self._reason = in_words(error)
         self._next_try = clock.monotonic() + RETRY
         if first:
             self._tell("failed", self._reason, len(self._queue))

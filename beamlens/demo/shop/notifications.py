@@ -15,6 +15,7 @@ class Notifications:
 
     def __init__(self) -> None:
         self._outbox = threading.Lock()
+        self._noting = threading.Lock()
         self._threads: set[threading.Thread] = set()
         self._sockets: set[socket.socket] = set()
         self._closing = False
@@ -23,8 +24,9 @@ class Notifications:
         thread = threading.Thread(
             target=self._deliver, args=(gateway, order, timeout, seconds), name=f"mail-{order}", daemon=True
         )
-        self._threads.add(thread)
-        thread.start()
+        with self._noting:  # it may have ended before it is noted
+            thread.start()
+            self._threads.add(thread)
 
     def _deliver(self, gateway: tuple[str, int], order: int, timeout: float | None, seconds: float) -> None:
         try:
@@ -36,7 +38,8 @@ class Notifications:
             if not self._closing:
                 log.warning("mail for order %s was not sent: %s", order, error)
         finally:
-            self._threads.discard(threading.current_thread())
+            with self._noting:
+                self._threads.discard(threading.current_thread())
 
     def _write(self, order: int, seconds: float) -> None:
         with self._outbox:  # fault: thread-pile-up/lock
@@ -61,5 +64,7 @@ class Notifications:
                 connection.shutdown(socket.SHUT_RDWR)
             except OSError:
                 continue
-        for thread in list(self._threads):
+        with self._noting:
+            left = list(self._threads)
+        for thread in left:
             thread.join(1.0)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import psutil
-
 from beamlens.domains.allocator import glibc, pymalloc
 from beamlens.domains.allocator.glibc import GlibcNumbers
 from beamlens.domains.allocator.pymalloc import PymallocNumbers
@@ -98,9 +96,5 @@ class Watch:
 
     def __call__(self) -> Look:
         """Look now; see `pymalloc.numbers` and `glibc.numbers` for the cost."""
-        try:
-            rss: int | None = process.this_process().memory_info().rss
-        except (OSError, psutil.Error):
-            rss = None
         limit = self._limit()
-        return Look(self._python(), self._c(), rss, None if limit is None else limit.value)
+        return Look(self._python(), self._c(), process.resident(), None if limit is None else limit.value)

@@ -11,6 +11,7 @@ from beamlens.domains.anomaly.state_file import StateFile
 from beamlens.domains.sources import Source, Surroundings
 from beamlens_actors import Actor, ActorError, Crash, ExitReason, Killed, clock
 from beamlens_actors.backends.threads import spawn
+from beamlens_actors.words import in_words
 
 if TYPE_CHECKING:
     from beamlens_actors import Timer
@@ -102,7 +103,7 @@ class AnomalyStore(Actor):
         try:
             self._sources = dict(self._around.sources())
         except Exception as error:  # noqa: BLE001 - the application's code; the next collection tries again
-            self._failed("", f"{type(error).__name__}: {error}")
+            self._failed("", in_words(error))
             return
         self._number += 1
         self._began = clock.monotonic()
@@ -175,5 +176,5 @@ def _read(number: int, name: str, source: Source) -> _Read:
     try:
         values = dict(source.read())
     except BaseException as error:  # noqa: BLE001 - foreign code; it costs this answer and nothing else
-        return _Read(number, name, None, f"{type(error).__name__}: {error}")
+        return _Read(number, name, None, in_words(error))
     return _Read(number, name, values)

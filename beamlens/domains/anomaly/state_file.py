@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import quote
 
+from beamlens.config import file_name
 from beamlens.domains.anomaly.detector import Detector
+from beamlens_actors.words import os_reason
 
 try:
     import fcntl
@@ -48,7 +48,7 @@ class StateFile:
 
     def __init__(self, folder: Path, instance: str) -> None:
         """Nothing is read or written yet."""
-        stem = f"anomaly-{_file_name(instance)}"
+        stem = f"anomaly-{file_name(instance)}"
         self.path = folder / f"{stem}.jsonl"
         self._lock_path = folder / f"{stem}.lock"
         self._lock: int | None = None
@@ -73,7 +73,7 @@ class StateFile:
             self._newer = True
             self._say(emit, str(error), "it is left as it is, and what is learned is kept in memory")
         except OSError as error:
-            self._say(emit, _said(error), "learning begins anew")
+            self._say(emit, os_reason(error), "learning begins anew")
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             if self.writes:
                 with contextlib.suppress(OSError):
@@ -103,7 +103,7 @@ class StateFile:
                 return False
             self._replace(_lines(detector))
         except OSError as error:
-            self._say(emit, _said(error), "what is learned is kept in memory")
+            self._say(emit, os_reason(error), "what is learned is kept in memory")
             return False
         self._trouble = ""
         return True
@@ -176,16 +176,6 @@ def _lines(detector: Detector) -> Iterator[bytes]:
 
 def _line(data: dict[str, Any]) -> bytes:
     return json.dumps(data, separators=(",", ":")).encode() + b"\n"
-
-
-def _file_name(name: str) -> str:
-    """A name as part of a file's, which may have 255 bytes."""
-    quoted = quote(name, safe="")
-    return quoted if len(quoted) <= 150 else f"{quoted[:130]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
-
-
-def _said(error: OSError) -> str:
-    return error.strerror or str(error) or type(error).__name__
 
 
 def _after_fork() -> None:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
-from beamlens.domains.database.ledger import Repeat, Statement
-from beamlens.domains.database.pool import Lease
-from beamlens.domains.database.recorder import Checkout
+from beamlens.domains.database.checkouts import Checkout
+from beamlens.domains.database.leases import Lease
+from beamlens.domains.database.repeats import Repeat
+from beamlens.domains.database.statement import Statement
 from beamlens.evidence import CauseKind, Evidence, Place, Strength
 from beamlens.probes.call_site import Site
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from beamlens.detect import Sensor, SensorState, Shift, Threshold
 from beamlens.domains.database import causes, postgres
 from beamlens.domains.database.engines import sync_engine
+from beamlens.domains.database.figures import milliseconds as _ms
+from beamlens.domains.database.figures import percentile
 from beamlens.domains.database.heard_callbacks import HeardCallbacks
-from beamlens.domains.database.ledger import milliseconds as _ms
-from beamlens.domains.database.ledger import percentile
 from beamlens.domains.database.pool_view import LATELY_S, PoolView
 from beamlens.domains.database.pulse import POLL_S, Pulse
 from beamlens.domains.database.recorder import QueryRecorder
@@ -30,7 +30,9 @@ _LOOK_S = 20.0
 _FEWEST_KNOWN = 20
 _FEWEST_REPEATED_PER_S = 20.0
 _REPEATED = Metric("repeated_pct", "%", high=50, description="share of statements that one line repeats in a loop")
-_SLOWER = Metric("slower_pct", "%", high=30, description="share of statements that take thrice their usual time")
+_SLOWER = Metric(
+    "slower_pct", "%", high=30, description="share of all statements, or of the runs of one, that take thrice as long"
+)
 _numbers = itertools.count(1)
 
 
@@ -119,8 +121,10 @@ class DatabaseDomain(HeardCallbacks, ServerCallbacks):
         return [ChildSpec(self._store, start, (self.recorder, self._pulse), shutdown=1.0)]
 
     def close(self) -> None:
-        """Stop recording, should the QueryStore not have done so."""
+        """Stop recording, should the QueryStore not have done so; break off what the server is being asked."""
         self.recorder.uninstall()
+        if self._server is not None:
+            self._server.close()
 
     # -- numbers ---------------------------------------------------------------------------------------------
 
@@ -175,10 +179,11 @@ class DatabaseDomain(HeardCallbacks, ServerCallbacks):
         lately = ledger.totals(LATELY_S, whole=True)
         often = lately.repeated / LATELY_S >= _FEWEST_REPEATED_PER_S
         known = ledger.totals(2 * LATELY_S, whole=True)
+        share = 100 * known.slower / known.known if known.known >= _FEWEST_KNOWN else 0.0
         unmade = [one for one in self._pool.refused(2) if not one.exhausted]
         pool = self._pool_numbers()
         return {
-            "slower_pct": 100 * known.slower / known.known if known.known >= _FEWEST_KNOWN else 0.0,
+            "slower_pct": max(share, ledger.late_pct(2 * LATELY_S)),
             "errors_per_s": (ledger.totals(2, whole=True).faults + len(unmade)) / 2,
             "repeated_pct": min(100.0, 100 * lately.repeated / lately.count) if often and lately.count else 0.0,
             **{name: pool[name] for name in ("pool_wait_ms", "idle_transaction_s", "lock_wait_s")},

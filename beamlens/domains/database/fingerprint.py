@@ -33,7 +33,7 @@ _READS = ("select", "with", "show", "table", "values")
 
 
 class Fingerprints:
-    """Makes fingerprints for one kind of database, and remembers the last thousand texts."""
+    """Makes fingerprints for one kind of database, and remembers those of the last thousand texts, by their hashes."""
 
     def __init__(self, dialect: str = "") -> None:
         """Make it for a dialect by its SQLAlchemy name, such as ``postgresql``: quotes mean different things."""
@@ -45,17 +45,17 @@ class Fingerprints:
         self._tokens = re.compile(pattern, re.VERBOSE | re.DOTALL)
         self._quotes_strings = backslashes
         self._quotes_may_be_strings = dialect == "sqlite"
-        self._known: dict[str, str] = {}
+        # By the text's hash: a text may hold literals, which are not to be kept.
+        self._known: dict[int, str] = {}
 
     def of(self, statement: str) -> str:
         """The fingerprint of a statement, at most 600 characters; about 20 us at first, then 0.1."""
-        found = self._known.get(statement)
+        found = self._known.get(hash(statement))
         if found is None:
-            text = statement[:MOST_TEXT]
-            found = self._make(text)
+            found = self._make(statement[:MOST_TEXT])
             if len(self._known) >= _CACHED:
                 self._known.clear()
-            self._known[text] = found
+            self._known[hash(statement)] = found
         return found
 
     def _make(self, text: str) -> str:

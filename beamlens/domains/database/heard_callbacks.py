@@ -9,12 +9,17 @@ from time import perf_counter
 from typing import Any
 
 from beamlens.domains.arguments import clamp, error
+from beamlens.domains.database.figures import milliseconds as _ms
+from beamlens.domains.database.figures import percentile
 from beamlens.domains.database.fingerprint import source
-from beamlens.domains.database.ledger import REPEATED, SLOW_S, WINDOW, Print, Statement, percentile
-from beamlens.domains.database.ledger import milliseconds as _ms
-from beamlens.domains.database.pool import Lease
+from beamlens.domains.database.leases import Lease
+from beamlens.domains.database.ledger import SLOW_S
 from beamlens.domains.database.pool_view import CONTENDED_S, PoolView
+from beamlens.domains.database.prints import Print
 from beamlens.domains.database.recorder import QueryRecorder
+from beamlens.domains.database.repeats import REPEATED
+from beamlens.domains.database.statement import Statement
+from beamlens.domains.database.totals import WINDOW
 from beamlens.domains.domain import Domain, callback
 from beamlens.probes.call_site import Site
 from beamlens_actors import clock
@@ -165,7 +170,7 @@ class HeardCallbacks(Domain):
             "idle_s": round(lease.idle(now), 3),
             "transaction_s": None if lease.opened is None else round(now - lease.opened, 3),
             "last_statement_at": _at(running[1] if running is not None else lease.last_site),
-            "running": None if running is None else self.recorder.ledger.prints.of(running[0]),
+            "running": None if running is None else self.recorder.fingerprint(running[0]),
             "server_pid": lease.server_pid,
         }
 

@@ -61,6 +61,7 @@ def _let_readers_finish(engine: Engine, names: Mapping[str, Listener]) -> None:
 
 def _forget_events(target: Any) -> None:
     """Give an engine its fast path back: SQLAlchemy keeps to the slow one once it has had a listener."""
-    dispatch = target.dispatch
+    # That of an engine with other options is joined to its engine's: what it heard itself is in `local`.
+    dispatch = getattr(target.dispatch, "local", target.dispatch)
     if not any(getattr(dispatch, name, ()) for name in dispatch._event_names):  # noqa: SLF001
         vars(target).pop("_has_events", None)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from time import perf_counter
 from typing import Any
 
+from beamlens.domains.database.checkouts import Checkout
 from beamlens.domains.database.engines import pool_numbers
-from beamlens.domains.database.ledger import WINDOW, milliseconds
-from beamlens.domains.database.recorder import Checkout, QueryRecorder
+from beamlens.domains.database.figures import milliseconds
+from beamlens.domains.database.recorder import QueryRecorder
+from beamlens.domains.database.totals import WINDOW
 from beamlens_actors import clock
 
 CONTENDED_S = 0.050

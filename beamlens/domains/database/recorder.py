@@ -1,88 +1,54 @@
-"""What hears an engine's statements and its pool, on the host's threads: no lock, no parameters, never an error."""
+"""What is heard of one engine: its statements, its transactions, its pool."""
 
 from __future__ import annotations
 
 import itertools
-import threading
-import time
+import os
 import weakref
 from collections import deque
 from collections.abc import Callable
-from sys import _getframe
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from beamlens.domains.database import listeners, pool
-from beamlens.domains.database.fingerprint import MOST_TEXT, Fingerprints
-from beamlens.domains.database.ledger import Finished, Ledger
-from beamlens.domains.database.pool import Lease
+from beamlens.domains.database.checkouts import Checkout, Checkouts
+from beamlens.domains.database.fingerprint import Fingerprints
+from beamlens.domains.database.leases import Held, Lease, Leases
+from beamlens.domains.database.ledger import Ledger
+from beamlens.domains.database.statement import Finished
+from beamlens.domains.database.statements import Statements
 from beamlens.probes.call_site import CallSites, Site
-from beamlens.probes.request_context import VARIABLE as _REQUEST
 from beamlens_actors import clock
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
-    from sqlalchemy.engine.interfaces import ExceptionContext
-
-_MOST_PENDING = 10_000
-_MOST_CHECKOUTS = 2000
-_MOST_HELD = 100
-_MOST_LEASES = 2000
-_HELD_LONG_S = 1.0
-
-_numbers = itertools.count(1)
-
-
-class Checkout(NamedTuple):
-    """A connection was asked for.
-
-    Attributes:
-        at: When that ended, in seconds since the epoch.
-        queued: Seconds that it waited for a free connection.
-        connecting: Seconds in which a new connection was made.
-        site: The line that asked.
-        error: ``""`` when it was given.
-        exhausted: It was not given because the pool had none left in time.
-    """
-
-    at: float
-    queued: float
-    connecting: float
-    site: Site | None
-    error: str
-    exhausted: bool = False
-
-
-class Held(NamedTuple):
-    """A connection that was given back after a long time."""
-
-    at: float
-    seconds: float
-    site: Site | None
 
 
 class QueryRecorder:
-    """Records one engine. Its listeners do as little as they can; the ledger adds up on Beamlens's own threads."""
+    """Records one engine. Its listeners do as little as they can; the ledger adds up on Beamlens's own threads.
+
+    Attributes:
+        since: When it began to listen, in seconds since the epoch; ``None`` while it does not.
+        dialect: SQLAlchemy's name for the kind of database.
+        ledger: What the statements add up to; `settle` brings it up to date.
+        failures: How often a listener of ours failed; should be none.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self.since: float | None = None
-        self.pending: deque[Finished] = deque(maxlen=_MOST_PENDING)
-        self.ledger = Ledger(Fingerprints(engine.dialect.name))
-        self.leases: dict[int, Lease] = {}
-        self.asking: dict[int, tuple[float, Site | None]] = {}
-        self.checkouts: deque[Checkout] = deque(maxlen=_MOST_CHECKOUTS)
-        self.held: deque[Held] = deque(maxlen=_MOST_HELD)
+        self.dialect = engine.dialect.name
+        self._fingerprints = Fingerprints(self.dialect)
+        self.ledger = Ledger(self._fingerprints)
         self.failures = itertools.count()
         self._engine = weakref.ref(engine)
-        self._find_site = CallSites("sqlalchemy").find
-        self._key = f"_beamlens_{next(_numbers)}"
-        self._asked = itertools.count()
-        self._seen = itertools.count()
-        self.dialect = engine.dialect.name
+        sites = CallSites("sqlalchemy")
+        self._leases = Leases(self.dialect)
+        self._statements = Statements(self._leases, self.ledger.prints, sites, self.failures, self.dialect)
+        self._checkouts = Checkouts(self._leases, sites, self.failures)
         self._listeners: dict[str, Callable[..., Any]] = {
-            "before_cursor_execute": self._before,
-            "after_cursor_execute": self._after,
-            "handle_error": self._failed,
+            "before_cursor_execute": self._statements.began,
+            "after_cursor_execute": self._statements.ended,
+            "handle_error": self._statements.failed,
             "begin": self._began,
             "commit": self._ended,
             "rollback": self._ended,
@@ -106,192 +72,60 @@ class QueryRecorder:
         if engine is None or self.since is not None:
             return
         self.since = clock.time()
+        _watch_forks(self)
         listeners.add(engine, self._listeners)
-        pool.add(engine.pool, self)
+        pool.add(engine.pool, self._checkouts)
 
     def uninstall(self) -> None:
         """Take everything out; what was recorded stays."""
         self.since = None
         engine = self.engine
         if engine is not None:
-            pool.remove(engine.pool, self)
+            pool.remove(engine.pool, self._checkouts)
             listeners.remove(engine, self._listeners)
-        for lease in list(self.leases.copy().values()):
-            self._forget(lease)
-        self.leases.clear()
-        self.asking.clear()
+        self._leases.forget()
+        self._checkouts.asking.clear()
+
+    def lost_in_fork(self) -> None:
+        """In a forked child: nobody reads here what is heard. Takes no lock that another thread may have held."""
+        self.ledger = Ledger(self._fingerprints)
+        self.uninstall()
+        self.pending.clear()
 
     def listening(self) -> bool:
         """Whether the engine still has the listeners; its host may have taken them out."""
         engine = self.engine
         if engine is None or self.since is None:
             return False
-        return listeners.are_there(engine, self._listeners) and pool.is_tapped(engine.pool, self)
+        return listeners.are_there(engine, self._listeners) and pool.is_tapped(engine.pool, self._checkouts)
 
-    def _forget(self, lease: Lease) -> None:
-        lease.over = True
-        fairy = lease.fairy()
-        conn = None if lease.connection is None else lease.connection()
-        for held in (getattr(fairy, "record_info", None), getattr(conn, "__dict__", None)):
-            if held is not None:
-                held.pop(self._key, None)
-
-    # -- statements, on the host's threads ---------------------------------------------------------------------
-
-    def _before(
-        self, conn: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool
-    ) -> tuple[str, Any]:
-        try:
-            lease = conn.__dict__.get(self._key)
-            if lease is None or lease.over:
-                lease = self._lease(conn)
-            site = self._find_site(_getframe(1))
-            text = statement if len(statement) <= MOST_TEXT else statement[:MOST_TEXT]
-            lease.running = text, site, perf_counter()
-        except Exception:  # noqa: BLE001 - the host's statement goes first
-            next(self.failures)
-        return statement, parameters
-
-    def _after(self, conn: Any, cursor: Any, _statement: str, _parameters: Any, _context: Any, _many: bool) -> None:
-        now = perf_counter()
-        try:
-            lease = conn.__dict__.get(self._key)
-            if lease is not None and lease.running is not None:
-                self._finish(lease, now, cursor.rowcount)
-        except Exception:  # noqa: BLE001
-            next(self.failures)
-
-    def _finish(self, lease: Lease, now: float, rows: int, error: str = "", lost: bool = False) -> None:
-        text, site, began = lease.running  # type: ignore[misc]
-        lease.running, lease.last, lease.last_site = None, now, site
-        if text[:1] not in "Ss" or "FOR " in text[-40:]:
-            lease.wrote_site = site
-        queued = lease.queued
-        if queued:
-            lease.queued = 0.0
-        next(self._seen)
-        group: int | str = lease.group
-        request = _REQUEST.get()
-        if request is None or request.over:
-            request = None
-        else:
-            group = request.trace_id
-            request.add_sql(now - began, self.ledger.prints.of(text), None if site is None else site.place)
-        self.pending.append((now, now - began, text, site, group, rows, queued, error, lost, request))
-
-    def _failed(self, context: ExceptionContext) -> None:
-        now = perf_counter()
-        try:
-            conn, error = context.connection, context.original_exception
-            if conn is None or getattr(context, "is_pre_ping", False):
-                return
-            lease = self._lease(conn)
-            if lease.running is not None and isinstance(error, Exception):
-                self._finish(lease, now, -1, error_kind(error), bool(context.is_disconnect))
-            else:  # cancelled, interrupted: no fault of the database's
-                lease.running = None
-        except Exception:  # noqa: BLE001
-            next(self.failures)
-
-    def _lease(self, conn: Any) -> Lease:
-        lease: Lease | None = vars(conn).get(self._key)
-        if lease is None or lease.over:
-            lease = self._find(conn)
-            lease.connection = weakref.ref(conn)
-            vars(conn)[self._key] = lease
-        return lease
-
-    def _find(self, conn: Any) -> Lease:
-        """Its lease, or a new one for what was taken before recording began or did not come from the pool."""
-        fairy = conn.connection
-        info = fairy.record_info
-        lease: Lease | None = None if info is None else info.get(self._key)
-        return self._begin_lease(fairy, info, None, 0.0) if lease is None or lease.over else lease
-
-    def _begin_lease(self, fairy: Any, info: Any, site: Site | None, queued: float) -> Lease:
-        pid = pool.server_pid(fairy) if self.dialect == "postgresql" else None
-        lease = Lease(fairy, site, threading.current_thread().name, queued, pid)
-        if info is not None:
-            info[self._key] = lease
-            self.leases[lease.number] = lease
-            if len(self.leases) > _MOST_LEASES:
-                self.leases.pop(next(iter(self.leases)), None)
-        return lease
-
-    # -- transactions ------------------------------------------------------------------------------------------
+    # -- transactions and connections, on the host's threads -----------------------------------------------------
 
     def _began(self, conn: Any) -> None:
         try:
             if not _commits_by_itself(conn):
-                self._lease(conn).opened = perf_counter()
-        except Exception:  # noqa: BLE001
+                self._leases.of(conn).opened = perf_counter()
+        except Exception:  # noqa: BLE001 - the host's transaction goes first
             next(self.failures)
 
     def _ended(self, conn: Any, *_two_phase: Any) -> None:
         try:
-            lease: Lease | None = vars(conn).get(self._key)
+            lease: Lease | None = vars(conn).get(self._leases.key)
             if lease is not None:
                 lease.next_group()
         except Exception:  # noqa: BLE001
             next(self.failures)
 
-    # -- the pool ----------------------------------------------------------------------------------------------
-
-    def asks(self) -> int:
-        """See `pool.PoolSink`."""
-        number = next(self._asked)
-        try:
-            self.asking[number] = perf_counter(), self._find_site(_getframe(2))
-        except Exception:  # noqa: BLE001
-            next(self.failures)
-        return number
-
-    def got(self, number: int, fairy: Any) -> None:
-        """See `pool.PoolSink`."""
-        try:
-            began, site = self.asking.pop(number, (perf_counter(), None))
-            taken = perf_counter() - began
-            info = fairy.record_info
-            known: Lease | None = None if info is None else info.get(self._key)
-            if known is not None and known.held and known.fairy() is fairy:
-                return  # a pool that gives a thread the connection that it has already
-            connecting = _connecting(fairy, taken)
-            lease = self._begin_lease(fairy, info, site, taken - connecting)
-            self.checkouts.append(Checkout(clock.time(), lease.queued, connecting, site, ""))
-        except Exception:  # noqa: BLE001
-            next(self.failures)
-
-    def refused(self, number: int, error: BaseException) -> None:
-        """See `pool.PoolSink`."""
-        try:
-            began, site = self.asking.pop(number, (perf_counter(), None))
-            if isinstance(error, Exception):
-                taken = perf_counter() - began
-                queue = type(error).__name__ == "TimeoutError"
-                kind = error_kind(getattr(error, "orig", None) or error)
-                self.checkouts.append(
-                    Checkout(clock.time(), taken if queue else 0.0, 0.0 if queue else taken, site, kind, queue)
-                )
-        except Exception:  # noqa: BLE001
-            next(self.failures)
-
     def _given_back(self, _dbapi_connection: Any, record: Any) -> None:
         try:
-            lease: Lease | None = record.record_info.pop(self._key, None)
-            if lease is None:
-                return
-            lease.over = True
-            self.leases.pop(lease.number, None)
-            seconds = perf_counter() - lease.began
-            if seconds >= _HELD_LONG_S:
-                self.held.append(Held(clock.time(), seconds, lease.site))
+            self._leases.end(record)
         except Exception:  # noqa: BLE001
             next(self.failures)
 
     def _disposed(self, engine: Any) -> None:
         try:
             if self.since is not None:
-                pool.add(engine.pool, self)  # it has a new one
+                pool.add(engine.pool, self._checkouts)  # it has a new one
         except Exception:  # noqa: BLE001
             next(self.failures)
 
@@ -302,18 +136,61 @@ class QueryRecorder:
         self.ledger.fold(self.pending)
         return self.ledger
 
+    @property
+    def pending(self) -> deque[Finished]:
+        """Statements that ended and have not been added up yet."""
+        return self._statements.pending
+
     def statements_seen(self) -> int:
         """Statements heard since recording began."""
-        return taken(self._seen)
+        return self._statements.seen()
 
     def dropped(self) -> int:
         """Statements that came faster than they could be added up."""
-        return max(0, taken(self._seen) - self.ledger.folded - len(self.pending))
+        return max(0, self._statements.seen() - self.ledger.folded - len(self.pending))
+
+    def fingerprint(self, text: str) -> str:
+        """That of a statement's text."""
+        return self._fingerprints.of(text)
 
     def holders(self) -> list[Lease]:
         """Connections that are taken, the longest first."""
-        found = [lease for lease in self.leases.copy().values() if lease.held]
-        return sorted(found, key=lambda lease: lease.began)
+        return self._leases.holders()
+
+    @property
+    def asking(self) -> dict[int, tuple[float, Site | None]]:
+        """Who waits for a connection: since when, on ``time.perf_counter``, and the line."""
+        return self._checkouts.asking
+
+    @property
+    def checkouts(self) -> deque[Checkout]:
+        """The latest 2000 checkouts, oldest first."""
+        return self._checkouts.latest
+
+    @property
+    def held(self) -> deque[Held]:
+        """The latest hundred connections that were kept for a second or longer, oldest first."""
+        return self._leases.held
+
+
+_installed: weakref.WeakSet[QueryRecorder] = weakref.WeakSet()
+_forks_watched = False
+
+
+def _watch_forks(recorder: QueryRecorder) -> None:
+    global _forks_watched
+    _installed.add(recorder)
+    if not _forks_watched and hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_after_fork)
+        _forks_watched = True
+
+
+def _after_fork() -> None:
+    for recorder in list(_installed):
+        try:
+            recorder.lost_in_fork()
+        except Exception:  # noqa: BLE001 - the child goes on, and so do the others
+            next(recorder.failures)
 
 
 def _commits_by_itself(conn: Any) -> bool:
@@ -321,25 +198,3 @@ def _commits_by_itself(conn: Any) -> bool:
         conn.dialect, "_on_connect_isolation_level", None
     )
     return isinstance(level, str) and level.upper() == "AUTOCOMMIT"
-
-
-def _connecting(fairy: Any, taken: float) -> float:
-    """How much of a checkout went into a new connection: the pool's record knows when it began to make one."""
-    record = getattr(fairy, "_connection_record", None)
-    made = getattr(record, "starttime", None)
-    if not isinstance(made, float):
-        return 0.0
-    age = time.time() - made  # the same clock as the pool's
-    return age if 0.0 <= age <= taken else 0.0
-
-
-def error_kind(error: BaseException) -> str:
-    """Type of a driver's error, with the SQLSTATE if it has one: ``UniqueViolation (23505)``."""
-    state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
-    name = type(error).__name__
-    return f"{name} ({state})" if isinstance(state, str) else name
-
-
-def taken(counter: itertools.count[int]) -> int:
-    """How many numbers were taken from a counter; takes none."""
-    return int(repr(counter)[6:-1])

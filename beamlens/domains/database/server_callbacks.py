@@ -7,7 +7,7 @@ from typing import Any
 
 from beamlens.domains.arguments import clamp, error
 from beamlens.domains.database import postgres
-from beamlens.domains.database.pool import Lease
+from beamlens.domains.database.leases import Lease
 from beamlens.domains.database.recorder import QueryRecorder
 from beamlens.domains.database.server import PostgresServer, ServerError, Session
 from beamlens.domains.domain import Domain, callback

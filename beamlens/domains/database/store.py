@@ -10,6 +10,7 @@ from beamlens.domains.database.recorder import QueryRecorder
 from beamlens.domains.store import Store
 
 _EVERY_S = 0.25
+_QUIET_S = 1.0
 _HANGS_S = 2.0
 _TICK = "tick"
 
@@ -34,10 +35,10 @@ class QueryStore(Store):
         self.send_after(_EVERY_S, _TICK)
 
     def on_receive(self, message: Any) -> None:
-        """Add up, four times a second."""
+        """Add up, four times a second, once a second while nothing comes."""
         if message != _TICK:
             return
-        self.send_after(_EVERY_S, _TICK)
+        self.send_after(_EVERY_S if self._queries.pending else _QUIET_S, _TICK)
         self._queries.settle()
         if self._pulse is not None:
             now = perf_counter()

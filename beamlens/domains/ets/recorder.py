@@ -132,7 +132,5 @@ class TableRecorder:
 
 
 def _rss_mb() -> float | None:
-    try:
-        return process.read().rss / 1e6
-    except Exception:  # noqa: BLE001 - psutil's errors, or no descriptor left: the sizes still tell something
-        return None
+    resident = process.resident()
+    return None if resident is None else resident / 1e6

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-import threading
 from collections import deque
 from typing import Literal, NamedTuple
 
@@ -13,13 +12,12 @@ from beamlens.evidence import Place
 from beamlens.probes import hooks, logtap, request_context
 from beamlens.probes.exceptions import ExceptionText, describe
 from beamlens.probes.hooks import Origin
-from beamlens.probes.logtap import LogFields
 from beamlens.probes.rates import Rates
 from beamlens_actors import clock
 
 RING = 500
 WINDOW = 300
-_MARK = "__beamlens_seen_{}__"
+_MARK = "__beamlens_seen_{}_{}__"
 
 Kind = Literal["error", "exit", "throw"]
 KINDS: tuple[Kind, ...] = ("error", "exit", "throw")
@@ -31,7 +29,7 @@ _numbers = itertools.count(1)
 
 
 class Recorded(NamedTuple):
-    """One exception. A tuple, since it is made on the host's thread.
+    """One exception.
 
     Attributes:
         id: Number, counted from 1, as text.
@@ -68,24 +66,28 @@ class Recorded(NamedTuple):
         return self.text.type if place is None else f"{self.text.type} at {place.file}:{place.line}"
 
 
+_Taken = tuple[int, float, Kind, int, str, ExceptionText, bool, str, str]
+"""A `Recorded` as it is put down on the host's thread: a plain tuple, with numbers for its id and its level."""
+
+
 class ExceptionRecorder:
     """Records exceptions; its sinks run on the host's threads and take no lock."""
 
     def __init__(self, ring: int = RING) -> None:
         self.rates = Rates()
         self.since: float | None = None
-        self._ring: deque[Recorded] = deque(maxlen=ring)
+        self._ring: deque[_Taken] = deque(maxlen=ring)
         self._ids = itertools.count(1)
-        self._mark = _MARK.format(next(_numbers))
-        self._process = os.getpid()
+        self._number = next(_numbers)
+        self._mark = _MARK.format(self._number, os.getpid())
 
     def install(self) -> None:
         """Begin to record."""
         if self.since is None:
             self.since = clock.time()
-        self._process = os.getpid()  # asking costs a fifth of a microsecond; a forked child installs anew
+        self._mark = _MARK.format(self._number, os.getpid())  # a forked child installs anew
         hooks.add(self.uncaught)
-        logtap.add(self.logged, with_exception_only=True)
+        logtap.add_error_sink(self.logged)
 
     def uninstall(self) -> None:
         """Stop recording; what was recorded stays."""
@@ -93,29 +95,28 @@ class ExceptionRecorder:
         hooks.remove(self.uncaught)
         self.since = None
 
-    def logged(self, fields: LogFields, error: BaseException | None) -> None:
-        """Take an exception that was logged."""
-        text = fields[7]
-        if text is not None and error is not None:
-            self._keep(error, text, "error", logging.getLevelName(fields[1]), threading.current_thread().name)
+    def logged(  # noqa: PLR0917 - as `logtap.ErrorSink` has it
+        self, error: BaseException, text: ExceptionText, level: int, thread: str, route: str, trace_id: str
+    ) -> None:
+        """Take an exception that was logged; see `logtap.ErrorSink`."""
+        now = clock.time()
+        if self._first_seen(error, now) is None:  # else it was logged by several layers
+            self._ring.append((next(self._ids), now, "error", level, thread, text, False, route, trace_id))
+            self.rates.add("error", now)
 
     def uncaught(self, origin: Origin, error: BaseException, thread: str) -> None:
-        """Take an exception that nobody caught, or that a framework did."""
+        """Take an exception that nobody caught, or that a framework did; see `hooks.Sink`."""
         kind: Kind = _KIND_OF[origin]
-        self._keep(error, describe(error), kind, "CRITICAL" if kind == "exit" else "ERROR", thread)
-
-    def _keep(self, error: BaseException, text: ExceptionText, kind: Kind, level: str, thread: str) -> None:
         now = clock.time()
         first = self._first_seen(error, now)
         if kind == "exit":
             self.rates.add(ENDED, now)
         if first is not None and kind == "error":
-            return  # logged by several layers
-        again = first is not None
+            return
+        level = logging.CRITICAL if kind == "exit" else logging.ERROR
+        text = describe(error)
         route, trace_id = request_context.labels()
-        number = str(next(self._ids))
-        # What Recorded() does, in half the time.
-        self._ring.append(tuple.__new__(Recorded, (number, now, kind, level, thread, text, again, route, trace_id)))
+        self._ring.append((next(self._ids), now, kind, level, thread, text, first is not None, route, trace_id))
         if first is None:
             self.rates.add(kind, now)
         else:
@@ -132,10 +133,10 @@ class ExceptionRecorder:
         """
         try:
             marks = error.__dict__
-            seen = marks.get(self._mark)
-            if seen is not None and seen[0] == self._process:
-                return float(seen[1])
-            marks[self._mark] = (self._process, now)
+            seen: float | None = marks.get(self._mark)
+            if seen is not None:
+                return seen
+            marks[self._mark] = now
         except Exception:  # noqa: BLE001 - no attributes, or attributes of the host's own making
             pass
         return None
@@ -165,8 +166,11 @@ class ExceptionRecorder:
         held = self._ring.copy()
         if len(held) < (held.maxlen or 0):
             return seconds
-        return min(seconds, max(0.1, clock.time() - held[0].at))
+        return min(seconds, max(0.1, clock.time() - held[0][1]))
 
     def recorded(self) -> list[Recorded]:
         """The ring, newest first."""
-        return list(reversed(self._ring.copy()))
+        return [
+            Recorded(str(one[0]), one[1], one[2], logging.getLevelName(one[3]), *one[4:])
+            for one in reversed(self._ring.copy())
+        ]

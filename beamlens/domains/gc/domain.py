@@ -20,6 +20,7 @@ from beamlens.evidence import Evidence
 from beamlens.metrics import Metric
 from beamlens.probes import census, process
 from beamlens.probes.census import Census, TypeRow
+from beamlens.probes.gc_pauses import pauses
 from beamlens_actors import clock
 from beamlens_supervision import ChildSpec
 
@@ -119,7 +120,7 @@ class GcDomain(Domain):
             "gc_time_pct": self.recorder.pauses.share_pct(now, _WINDOW) if timed else None,
             "long_pauses_1m": float(len(self.recorder.pauses.long(now, _MINUTE))) if timed else None,
             "uncollectable": float(len(gc.garbage)),
-            "rss_while_disabled_mb": None if gc.isenabled() else process.read().rss / 1e6,
+            "rss_while_disabled_mb": None if gc.isenabled() or (rss := process.resident()) is None else rss / 1e6,
         }
 
     def evidence(self, sensor: SensorState, /) -> Sequence[Evidence]:
@@ -132,10 +133,10 @@ class GcDomain(Domain):
         return [f"generation {one.generation}: {one.ms:.1f} ms, {one.collected} objects freed" for one in notable]
 
     def _timed(self) -> bool:
-        return self.recorder.since is not None and self.recorder.tap.installed
+        return self.recorder.since is not None and pauses.installed
 
     def _missing(self) -> str:
-        if not self.recorder.tap.installed:
+        if not pauses.installed:
             return "somebody took the callbacks out of gc.callbacks: pauses are not timed"
         return "measured between two looks"
 
@@ -256,7 +257,10 @@ class GcDomain(Domain):
         self.recorder.read()
         if self.recorder.since is None:
             return error("unavailable", _NOT_TIMED)
-        rss, now = process.read().rss / 1e6, clock.monotonic()
+        resident, now = process.resident(), clock.monotonic()
+        if resident is None:
+            return error("unavailable", "the process's memory cannot be read: no descriptor is left")
+        rss = resident / 1e6
         rows = []
         for generation in GENERATIONS:
             last = self.recorder.pauses.last.get(generation)

@@ -7,7 +7,8 @@ import threading
 from collections import deque
 
 from beamlens.domains.gc.pauses import Pauses
-from beamlens.probes.gc_tap import Collection, GcTap
+from beamlens.probes.gc_pauses import pauses
+from beamlens.probes.gc_tap import Collection
 from beamlens_actors import clock
 
 _MOST_DRAINED = 20_000
@@ -18,7 +19,6 @@ class GcRecorder:
 
     def __init__(self) -> None:
         self.pauses = Pauses()
-        self.tap = GcTap()
         self.since: float | None = None
         self.thresholds = gc.get_threshold()
         self.threshold_changes: list[str] = []
@@ -32,11 +32,11 @@ class GcRecorder:
         if self.since is None:
             self.since = clock.monotonic()
             self._before, self._read_at = _counters(), self.since
-        self.tap.install()
+        pauses.start(self._drained)
 
     def uninstall(self) -> None:
         """Take the callbacks out; what was recorded stays."""
-        self.tap.uninstall()
+        pauses.stop(self._drained)
         self.since = None
 
     def read(self) -> None:
@@ -49,7 +49,7 @@ class GcRecorder:
             if span <= 0:
                 return
             counters = _counters()
-            self._drain()
+            pauses.drain()
             found = [self._drained.popleft() for _ in range(len(self._drained))]
             before, self._before, self._read_at = self._before, counters, now
             runs = (counters[0] - before[0], counters[1] - before[1], counters[2] - before[2])
@@ -63,14 +63,9 @@ class GcRecorder:
         if not self._busy.acquire(blocking=False):
             return 0
         try:
-            return self._drain()
+            return pauses.drain()
         finally:
             self._busy.release()
-
-    def _drain(self) -> int:
-        found = self.tap.drain()
-        self._drained.extend(found)
-        return len(found)
 
     def _note_threshold(self) -> None:
         now = gc.get_threshold()

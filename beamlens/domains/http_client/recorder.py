@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 from beamlens.domains.http_client import taps
 from beamlens.domains.http_client.book import Book
 from beamlens.domains.http_client.call import Call, finish
+from beamlens.domains.underway import Ended, UnderWay
 from beamlens.probes.rates import Rates
 from beamlens_actors import clock
 
@@ -28,10 +27,8 @@ class CallRecorder:
         self.rates = Rates()
         self._book = Book()
         self._lock = threading.Lock()
-        self._pending: deque[Call] = deque(maxlen=_MOST_PENDING)
-        self._in_flight: dict[int, Call] = {}
-        self._ended: itertools.count[int] = itertools.count()
-        self._unseen: itertools.count[int] = itertools.count()
+        self._in_flight: UnderWay[Call] = UnderWay(MOST_IN_FLIGHT)
+        self._ended: Ended[Call] = Ended(_MOST_PENDING)
 
     def install(self) -> None:
         """Begin to record. What an earlier process had in flight is not in flight here."""
@@ -51,16 +48,12 @@ class CallRecorder:
 
     def begun(self, call: Call) -> None:
         """See `call.Sink`."""
-        if len(self._in_flight) < MOST_IN_FLIGHT:
-            self._in_flight[id(call)] = call
-        else:
-            next(self._unseen)
+        self._in_flight.begin(call)
 
     def ended(self, call: Call) -> None:
         """See `call.Sink`."""
-        self._in_flight.pop(id(call), None)
-        self._pending.append(call)
-        next(self._ended)
+        self._in_flight.end(call)
+        self._ended.put(call)
         self.rates.add(ENDED)
 
     # -- reading ---------------------------------------------------------------------------------------------
@@ -70,30 +63,24 @@ class CallRecorder:
         """The book, with all that has ended entered; the host's threads do not notice."""
         self._reap()
         with self._lock:
-            while True:
-                try:
-                    call = self._pending.popleft()
-                except IndexError:
-                    break
-                self._book.enter(call)
+            self._ended.drain(self._book.enter)
             yield self._book
 
     def in_flight(self) -> list[Call]:
         """What is in flight, oldest first."""
         self._reap()
-        return sorted(self._in_flight.copy().values(), key=lambda call: call.began)
+        return self._in_flight.oldest_first()
 
     def _reap(self) -> None:
         """Answers that were dropped, or closed unread, have ended."""
-        for call in self._in_flight.copy().values():
+        for call in self._in_flight.oldest_first():
             if call.returned:
                 _reap(call)
 
     def dropped(self) -> int:
         """Calls that ended while 10 000 others waited to be entered, or not seen in flight since 5000 others were."""
         with self.reading() as book:
-            lost = int(repr(self._ended)[6:-1]) - book.total - len(self._pending)
-        return max(0, lost) + int(repr(self._unseen)[6:-1])
+            return self._ended.lost(book.total) + self._in_flight.unseen
 
 
 def _reap(call: Call) -> None:

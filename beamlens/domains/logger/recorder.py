@@ -59,7 +59,7 @@ class LogRecorder:
         logtap.remove(self.record)
         self.since = None
 
-    def record(self, fields: LogFields, _error: BaseException | None = None) -> None:
+    def record(self, fields: LogFields) -> None:
         """Take one record."""
         level = fields[1]
         self._ring.append(fields)

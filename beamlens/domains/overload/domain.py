@@ -15,6 +15,7 @@ from beamlens.domains.overload.queues import Paced, Queues
 from beamlens.domains.overload.watch import Told, Tracked, Watch
 from beamlens.evidence import Evidence
 from beamlens.metrics import Metric
+from beamlens.probes import executors
 
 _MOST_EXPLAINED = 2
 
@@ -130,9 +131,7 @@ class OverloadDomain(Domain):
         found: list[Evidence] = []
         for one in chosen:
             key = one.look.key
-            pieces = why.explain(
-                one, seen, before.get(key, one.look), after.get(key), partial(self._queues.content, key)
-            )
+            pieces = why.explain(one, seen, before.get(key, one.look), after.get(key), partial(executors.content, key))
             self._place[key] = next((str(piece.place) for piece in pieces if piece.place), "")
             found += pieces
         return found

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import itertools
 import queue
 import sys
 import threading
@@ -16,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from beamlens.probes import executors, frames, loops, own_threads, tasks
 from beamlens.probes.frames import is_own_module
 from beamlens.probes.heap.kinds import KindWalk
 from beamlens_actors import census, clock
@@ -84,9 +83,9 @@ class Queues:
     def look(self) -> list[QueueLook]:
         """All queues that are known now: 10 us a thread, 3 us an actor or task."""
         self._see_waiting()
-        executors = list(_executors())
-        inside = {look.key for look in executors}
-        found = [*_actors(), *executors, *(one for one in self._plain() if one.key not in inside), *_loops()]
+        pools = list(_executors())
+        inside = {look.key for look in pools}
+        found = [*_actors(), *pools, *(one for one in self._plain() if one.key not in inside), *_loops()]
         actors = {look.key for look in found if look.kind == "actor"}
         found = [look for look in found if look.kind != "queue" or look.key not in actors]
         found.sort(key=lambda look: -look.depth)
@@ -120,14 +119,14 @@ class Queues:
         """Threads that wait in a queue at this moment tell of it, and that they take from it."""
         names = {thread.ident: thread.name for thread in threading.enumerate()}
         for ident, frame in list(sys._current_frames().items()):  # noqa: SLF001 - the only way to it
-            if names.get(ident, "").startswith("beamlens"):
-                continue
             current: types.FrameType | None = frame
             for _ in range(_MOST_FRAMES):
                 if current is None:
                     break
                 code = current.f_code
                 if code is _GET or code is _PUT:
+                    if own_threads.is_own(ident, names.get(ident, ""), frames.walk(frame)):
+                        break
                     known = self._learn(current.f_locals.get("self"), f"{_UNNAMED}{names.get(ident, ident)}")
                     if known is not None and code is _GET:
                         known.consumers.add(ident)
@@ -145,13 +144,6 @@ class Queues:
             depth = _depth(one)
             if depth is not None:
                 yield QueueLook(key, "queue", known.name, depth, _capacity(one), tuple(known.consumers))
-
-    def content(self, key: int, most: int = 50) -> list[Any]:
-        """Some of the items of an executor's queue, the next ones first; let go of them soon."""
-        for work, _threads in _by_executor().values():
-            if id(work) == key:
-                return _peek(work, most)
-        return []
 
 
 def _is_queue(value: Any) -> bool:
@@ -194,75 +186,24 @@ def _actors() -> Iterator[QueueLook]:
             yield QueueLook(one.key, "actor", f"mailbox of {one.name}", one.depth, one.capacity, consumers, one.dropped)
 
 
-# -- executors -------------------------------------------------------------------------------------------------------
-
-
-def _by_executor() -> dict[int, tuple[Any, list[threading.Thread]]]:
-    """Queues of work with the threads that take from them; concurrent.futures keeps them for its end."""
-    module = sys.modules.get("concurrent.futures.thread")
-    held = getattr(module, "_threads_queues", None)
-    found: dict[int, tuple[Any, list[threading.Thread]]] = {}
-    for reference, work in list(getattr(held, "data", {}).items()):
-        thread = reference()
-        if thread is not None and thread.is_alive() and type(work) is queue.SimpleQueue:
-            found.setdefault(id(work), (work, []))[1].append(thread)
-    return found
+# -- executors and event loops -------------------------------------------------------------------------------------
 
 
 def _executors() -> Iterator[QueueLook]:
-    for key, (work, threads) in _by_executor().items():
-        prefix = threads[0].name.rpartition("_")[0] or threads[0].name
-        if prefix.startswith("beamlens"):
-            continue
-        idents = tuple(thread.ident for thread in threads if thread.ident is not None)
-        yield QueueLook(key, "executor", f"queue of executor {prefix}", work.qsize(), None, idents)
-
-
-def _peek(work: Any, most: int) -> list[Any]:
-    """Items of a SimpleQueue, which cannot be looked into but by the interpreter's own traversal; short ones only."""
-    if work.qsize() > 20_000:
-        return []
-    found: list[Any] = []
-    for item in gc.get_referents(work):
-        if type(item) is list:  # until 3.12 they are in a list, from 3.13 on in a ring of its own
-            # What was taken from its front is None until it is made shorter.
-            found += itertools.islice((one for one in item if one is not None), most)
-        elif not issubclass(type(item), type):
-            found.append(item)
-        if len(found) >= most:
-            break
-    return found[:most]
-
-
-# -- asyncio ---------------------------------------------------------------------------------------------------------
-
-
-def tasks() -> Iterator[asyncio.Task[Any]]:
-    """The asyncio tasks of all loops that have not ended."""
-    module = sys.modules.get("asyncio.tasks")
-    held = getattr(module, "_scheduled_tasks", None) or getattr(module, "_all_tasks", None)
-    for reference in list(getattr(held, "data", ())):
-        task = reference()
-        if type(task) is asyncio.Task and not task.done():
-            yield task
+    for pool in executors.pools():
+        yield QueueLook(pool.key, "executor", f"queue of executor {pool.name}", pool.queued, None, pool.idents)
 
 
 def _loops() -> Iterator[QueueLook]:
-    counts: dict[int, int] = {}
-    loops: dict[int, Any] = {}
-    for task in tasks():
-        loop = task.get_loop()
-        counts[id(loop)] = counts.get(id(loop), 0) + 1
-        loops[id(loop)] = loop
     names = {thread.ident: thread.name for thread in threading.enumerate()}
-    for key, loop in loops.items():
-        ident = _attribute(loop, "_thread_id")
+    for loop, count in tasks.by_loop():
+        ident = loops.thread_of(loop)
         name = f"event loop of {names.get(ident, 'no thread')}"
-        consumers = (ident,) if type(ident) is int else ()
-        yield QueueLook(key + 1, "tasks", f"tasks of the {name}", counts[key], None, consumers)
-        ready = _attribute(loop, "_ready")
-        if type(ready) is deque:
-            yield QueueLook(key, "loop", f"ready queue of the {name}", len(ready), None, consumers)
+        consumers = () if ident is None else (ident,)
+        yield QueueLook(id(loop) + 1, "tasks", f"tasks of the {name}", count, None, consumers)
+        due = loops.ready(loop)
+        if due is not None:
+            yield QueueLook(id(loop), "loop", f"ready queue of the {name}", due, None, consumers)
 
 
 class Paced:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from types import CodeType, CoroutineType, FunctionType, MethodType
+from types import CodeType, FunctionType, MethodType
 from typing import Any
 
-from beamlens.domains.overload.queues import QueueLook, tasks
+from beamlens.domains.overload.queues import QueueLook
 from beamlens.domains.overload.watch import Tracked
 from beamlens.evidence import CauseKind, Evidence, Place, Strength
-from beamlens.probes import frames, pressure, source, stacks
+from beamlens.probes import frames, pressure, source, stacks, tasks
 from beamlens.probes.frames import Frame
 from beamlens.probes.source import line_of
 from beamlens.probes.stacks import ThreadStack
@@ -248,31 +248,14 @@ def _tasks_wait() -> tuple[Place, int, int] | None:
     """The line at which most tasks wait, how many of them, and of how many that were looked at."""
     places: Counter[Place] = Counter()
     looked = 0
-    for task in tasks():
-        if looked >= _MOST_TASKS:
-            break
-        looked += 1
-        place = _awaits(task.get_coro())
-        if place is not None:
-            places[place] += 1
+    for row in tasks.waiting(most=_MOST_TASKS):
+        looked += row.count
+        if row.place is not None:
+            places[row.place] += row.count
     if not places:
         return None
     place, count = places.most_common(1)[0]
     return place, count, looked
-
-
-def _awaits(coroutine: Any) -> Place | None:
-    """The innermost line of the user's that a task waits at."""
-    found = None
-    for _ in range(32):
-        if type(coroutine) is not CoroutineType:
-            break
-        frame = coroutine.cr_frame
-        if frame is not None and not frames.is_standard_file(frame.f_code.co_filename):
-            code = frame.f_code
-            found = Place(file=code.co_filename, line=max(1, frame.f_lineno or 1), function=code.co_qualname)
-        coroutine = coroutine.cr_await
-    return found
 
 
 def _of_tasks(tracked: Tracked, look: QueueLook, place: Place, count: int, looked: int) -> Evidence:

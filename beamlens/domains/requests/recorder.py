@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from beamlens.domains.requests.book import Book
+from beamlens.domains.underway import Ended, UnderWay
 from beamlens.probes import inbound
 from beamlens.probes.rates import Rates
 from beamlens.probes.request_context import InboundRequest
@@ -31,11 +30,9 @@ class RequestRecorder:
         self.rates = Rates()
         self._book = Book()
         self._lock = threading.Lock()
-        self._pending: deque[InboundRequest] = deque(maxlen=_MOST_PENDING)
-        self._in_flight: dict[int, InboundRequest] = {}
-        self._sockets: dict[int, InboundRequest] = {}
-        self._queued: itertools.count[int] = itertools.count()
-        self._unseen: itertools.count[int] = itertools.count()
+        self._in_flight: UnderWay[InboundRequest] = UnderWay(MOST_IN_FLIGHT)
+        self._sockets: UnderWay[InboundRequest] = UnderWay(MOST_IN_FLIGHT)
+        self._ended: Ended[InboundRequest] = Ended(_MOST_PENDING)
 
     def install(self) -> None:
         """Begin to record. What an earlier process had under way is not under way here."""
@@ -56,38 +53,24 @@ class RequestRecorder:
     def begun(self, request: InboundRequest) -> None:
         """See `inbound.Sink`."""
         if request.kind == "websocket":
-            held = self._sockets
             self.rates.add(SOCKETS)
+            self._sockets.begin(request)
         else:
-            held = self._in_flight
-        if len(held) < MOST_IN_FLIGHT:
-            held[id(request)] = request
-        else:
-            next(self._unseen)
+            self._in_flight.begin(request)
 
     def answered(self, request: InboundRequest) -> None:
         """See `inbound.Sink`."""
         if request.kind == "websocket":
-            self._sockets.pop(id(request), None)
+            self._sockets.end(request)
             return
-        self._in_flight.pop(id(request), None)
+        self._in_flight.end(request)
         self.rates.add(ANSWERED)
-        self._pending.append(request)
-        next(self._queued)
+        self._ended.put(request)
         if self._lock.acquire(blocking=False):
             try:
-                self._enter_pending()
+                self._ended.drain(self._book.enter)
             finally:
                 self._lock.release()
-
-    def _enter_pending(self) -> None:
-        pending, book = self._pending, self._book
-        while True:
-            try:
-                request = pending.popleft()
-            except IndexError:
-                return
-            book.enter(request)
 
     # -- reading ---------------------------------------------------------------------------------------------
 
@@ -95,19 +78,19 @@ class RequestRecorder:
     def reading(self) -> Iterator[Book]:
         """The book, with all that was answered entered. Host threads queue meanwhile, so be quick."""
         with self._lock:
-            self._enter_pending()
+            self._ended.drain(self._book.enter)
             yield self._book
 
     def in_flight(self) -> list[InboundRequest]:
         """What is under way, oldest first."""
-        return sorted(self._in_flight.copy().values(), key=lambda request: request.began)
+        return self._in_flight.oldest_first()
 
     def sockets(self) -> list[InboundRequest]:
         """The WebSockets that are open, oldest first."""
-        return sorted(self._sockets.copy().values(), key=lambda request: request.began)
+        return self._sockets.oldest_first()
 
     def dropped(self) -> int:
         """Requests that were answered while the queue was full, or not seen under way since 10 000 others were."""
         with self.reading() as book:
-            lost = int(repr(self._queued)[6:-1]) - book.total - len(self._pending)
-        return max(0, lost) + int(repr(self._unseen)[6:-1])
+            lost = self._ended.lost(book.total)
+        return lost + self._in_flight.unseen + self._sockets.unseen

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from beamlens.detect import Sensor, SensorState
 from beamlens.domains.arguments import clamp, error
 from beamlens.domains.domain import Domain, callback
-from beamlens.domains.runtime import declared, globals_scan
+from beamlens.domains.runtime import crowded, declared, descriptors, gil, globals_scan, memory, threads
 from beamlens.domains.runtime.asked_atoms import AskedAtoms
 from beamlens.domains.runtime.asked_binaries import AskedBinaries
 from beamlens.domains.runtime.asked_loops import AskedLoops
@@ -85,15 +85,23 @@ class RuntimeDomain(AskedWork, AskedQueues, AskedSchedulers, AskedBinaries, Aske
 
     def evidence(self, sensor: SensorState, /) -> Sequence[Evidence]:
         """Look closer with the stack sampler, the heap walk and the tasks; up to 4 seconds, in slices."""
-        from beamlens.domains.runtime import crowded, descriptors, gil, memory, threads
-
-        explain = {"memory": memory.explain, "descriptor": descriptors.explain, "thread": threads.explain}
-        explain["gil"] = gil.explain
-        watched = {"blocked": crowded.explain_loop, "executor": crowded.explain_executor, "task": crowded.explain_task}
-        kind = sensor.name.partition("_")[0]
-        if kind in watched:
-            return watched[kind](sensor, self.watch)
-        return explain[kind](sensor) if kind in explain else []
+        # All is imported with the domain: a process that has run out of descriptors can import nothing.
+        match sensor.name.partition("_")[0]:
+            case "memory":
+                return memory.explain(sensor)
+            case "descriptor":
+                return descriptors.explain(sensor)
+            case "thread":
+                return threads.explain(sensor)
+            case "gil":
+                return gil.explain(sensor)
+            case "blocked":
+                return crowded.explain_loop(sensor, self.watch)
+            case "executor":
+                return crowded.explain_executor(sensor, self.watch)
+            case "task":
+                return crowded.explain_task(sensor, self.watch)
+        return []
 
     def close(self) -> None:
         """Stop the GIL ticker and the sampler, if this started them; another look would start them again."""
@@ -188,13 +196,13 @@ class RuntimeDomain(AskedWork, AskedQueues, AskedSchedulers, AskedBinaries, Aske
     @callback
     def get_system(self) -> dict[str, Any]:
         """The interpreter: implementation, version, platform, uptime_seconds, modules, recursion_limit."""
-        started = process.this_process().create_time()
+        started = process.started()
         return {
             "implementation": platform.python_implementation(),
             "version": platform.python_version(),
             "platform": platform.platform(),
-            "uptime_seconds": round(time.time() - started, 1),
-            "started_at": datetime.fromtimestamp(started, UTC).isoformat(),
+            "uptime_seconds": None if started is None else round(time.time() - started, 1),
+            "started_at": None if started is None else datetime.fromtimestamp(started, UTC).isoformat(),
             "modules": len(sys.modules),
             "recursion_limit": sys.getrecursionlimit(),
             "gil": gil_enabled(),

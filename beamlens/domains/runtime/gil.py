@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 
 from beamlens.detect import SensorState
 from beamlens.evidence import CauseKind, Evidence, Place, Strength
-from beamlens.probes import process, stacks
+from beamlens.probes import stacks
 from beamlens.probes.frames import Frame
 from beamlens.probes.source import line_of
 from beamlens_actors import AbortSignal
@@ -55,9 +56,9 @@ def _hottest_thread() -> tuple[str, int, float] | None:
     """Name, native id and share of the process's CPU time of the busiest thread, if one has a third of it."""
     threads = {stack.native_id: stack.name for stack in stacks.look(4) if stack.native_id is not None}
     before = {native: stacks.thread_cpu_seconds(native) for native in threads}
-    total = process.read().cpu_seconds
+    total = time.process_time()
     AbortSignal().wait(_FIND)
-    total = process.read().cpu_seconds - total
+    total = time.process_time() - total
     burnt = {
         native: now - was
         for native, was in before.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import Counter, deque
 from dataclasses import dataclass, field
@@ -66,8 +67,11 @@ class Processes:
             return sum(clock.monotonic() - at < _WINDOW for at in self._replaced)
 
     def _update(self, now: float) -> None:
+        pids = _child_pids()
+        if pids is None:  # no descriptor is left: what was known is better than nothing
+            return
         found: dict[int, ChildProcess] = {}
-        for pid in _child_pids()[:_MOST_SEEN]:
+        for pid in pids[:_MOST_SEEN]:
             one = self._describe(pid, now)
             if one is not None:
                 found[pid] = one
@@ -82,7 +86,7 @@ class Processes:
             process = psutil.Process(pid)
             status, created = process.status(), process.create_time()
             name = before.name if before is not None and before.created == created else process.name()
-        except psutil.Error:
+        except (OSError, psutil.Error):
             return None
         if before is not None and before.created != created:
             before = None
@@ -96,12 +100,15 @@ class Processes:
         return one
 
 
-def _child_pids() -> list[int]:
-    """Linux lists the children of each thread; elsewhere all processes are gone through."""
+def _child_pids() -> list[int] | None:
+    """Linux lists the children of each thread; elsewhere all processes are gone through. ``None``: cannot be read."""
+    found: set[int] = set()
+    listed = False
     try:
-        listed = [path.read_text().split() for path in Path("/proc/self/task").glob("*/children")]
-    except OSError:
-        listed = []
-    if listed:
-        return sorted({int(pid) for pids in listed for pid in pids})
-    return [process.pid for process in psutil.Process().children()]
+        for path in Path("/proc/self/task").glob("*/children"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
+                found |= {int(pid) for pid in path.read_text().split()}
+                listed = True
+        return sorted(found) if listed else [process.pid for process in psutil.Process().children()]
+    except (OSError, psutil.Error):
+        return None

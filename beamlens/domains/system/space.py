@@ -6,10 +6,12 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from beamlens.domains.system.mounts import Mount
 from beamlens_actors import clock
+from beamlens_actors.backends.threads import spawn
 
 _PATIENCE = 1.0
 _MOST_HUNG = 8
@@ -120,9 +122,8 @@ class Spaces:
         if self._statvfs is None or not mounts or len(self._hung) >= _MOST_HUNG:
             return
         going = _Round(mounts, since=clock.monotonic())
-        thread = threading.Thread(target=self._go, args=(going, self._statvfs), name="beamlens-statvfs", daemon=True)
         try:
-            thread.start()
+            spawn(partial(self._go, going, self._statvfs), "beamlens-statvfs")
         except RuntimeError:  # no more threads
             return
         self._round = going

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from beamlens.llm.client import Completion, Request, ToolCall, ToolOutput
-from beamlens.llm.offline import correlating, watching
+from beamlens.llm.offline import answering, correlating, operating, watching
 
 if TYPE_CHECKING:
     from beamlens_actors import AbortSignal
@@ -17,7 +17,10 @@ Step = tuple[str, Mapping[str, Any]]
 _numbers = itertools.count(1)
 _RULES: Mapping[str, Callable[[Mapping[str, Any], Sequence[str]], Sequence[Step]]] = {
     "watcher": watching.decide,
+    "operator": operating.decide,
     "coordinator": correlating.decide,
+    "classify": answering.classify,
+    "synthesize": answering.synthesize,
 }
 
 
@@ -43,7 +46,7 @@ class OfflineAnalyst:
         succeeded = succeeded_calls(request)
         decide = _RULES.get(request.facts.get("role", ""))
         if decide is None:
-            text = "The offline analyst has rules for watchers and the coordinator only."
+            text = "The offline analyst has rules for watchers, operators and the coordinator only."
             return Completion(text=text, model=self.model)
         steps = decide(request.facts, succeeded)
         calls = tuple(ToolCall(f"offline_{next(_numbers)}", name, dict(arguments)) for name, arguments in steps)

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from beamlens.evidence import Evidence
+from beamlens.evidence import Evidence, Place
+from beamlens.llm.offline.relevance import choose
 from beamlens.llm.offline.verdicts import Candidate, candidates, excluded, explains
 
 Step = tuple[str, Mapping[str, Any]]
 Confidence = Literal["high", "medium", "low"]
 
 _MOST_TEXT = 3500
+_WAIT_MS = 60_000
 
 
 @dataclass(slots=True)
@@ -30,15 +32,39 @@ def decide(facts: Mapping[str, Any], succeeded: Sequence[str]) -> list[Step]:
     """The next tool calls of this run.
 
     Args:
-        facts: ``alerts`` (unresolved, each with its ``evidence``) and ``quiet_sensors``.
+        facts: ``alerts`` (unresolved, each with its ``evidence``) and ``quiet_sensors``; where somebody asked also
+            ``asked``, ``question``, ``operators`` (name to what it watches) and ``at_work`` (names).
         succeeded: The tools that succeeded in this run so far.
     """
     alerts: Sequence[Mapping[str, Any]] = facts["alerts"]
+    if facts.get("asked") and facts["operators"] and "invoke_operators" not in succeeded:
+        chosen = choose(facts["question"], facts["operators"])
+        context = {"context": facts["question"][:_MOST_TEXT]} if facts["question"].strip() else {}
+        return [("invoke_operators", {"operators": chosen, **context})]
+    if facts.get("at_work"):
+        return [("wait", {"ms": _WAIT_MS})]
     if not alerts:
         return [("done", {})]
     if "get_alerts" not in succeeded:
         return [("get_alerts", {"status": "all"})]
     return [_insight(group, facts["quiet_sensors"]) for group in _group(alerts)]
+
+
+def causes(alerts: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, list[Mapping[str, Any]]]]:
+    """For each group of alerts: its cause in words and where, both ``""`` when it is not known, and the alerts."""
+    found = []
+    for group in _group(alerts):
+        cause = group.cause
+        text = "" if cause is None else cause.text.rstrip(".")
+        found.append((text, "" if cause is None else _where(text, cause.place), group.alerts))
+    return found
+
+
+def _where(text: str, place: Place | None) -> str:
+    """`` (file:line)``, unless the text says it."""
+    if place is None or f"{place.file.rpartition('/')[2]}:{place.line}" in text:
+        return ""
+    return f" ({place.file}:{place.line})"
 
 
 def _group(alerts: Sequence[Mapping[str, Any]]) -> list[_Group]:

@@ -34,15 +34,15 @@ def decide(facts: Mapping[str, Any], succeeded: Sequence[str]) -> list[Step]:
     if not sensors:
         return _quiet(facts)
     if "fire_alert" not in succeeded and "think" not in succeeded:
-        due = [sensor for sensor in sensors if _is_due(sensor, facts["fired"])]
-        unclear = [s for s in due if not _conclusive(facts["evidence"].get(s.name, ()))]
+        due = [sensor for sensor in sensors if is_due(sensor, facts["fired"])]
+        unclear = [s for s in due if not conclusive(facts["evidence"].get(s.name, ()))]
         if due and unclear and not facts["note"].startswith(_CONFIRMING):
             # One more look at it: evidence that needs two readings apart may be there a moment later.
             names = ", ".join(sensor.name for sensor in unclear)
-            ready = [_fire(sensor, facts) for sensor in due if sensor not in unclear]
+            ready = [fire(sensor, facts) for sensor in due if sensor not in unclear]
             return [*ready, ("wait", {"ms": CONFIRM_MS, "note": f"{_CONFIRMING}{names}"})]
         if due:
-            return [_fire(sensor, facts) for sensor in due]
+            return [fire(sensor, facts) for sensor in due]
     return _troubled(facts, sensors)
 
 
@@ -62,23 +62,31 @@ def _quiet(facts: Mapping[str, Any]) -> list[Step]:
 
 
 def _troubled(facts: Mapping[str, Any], sensors: Sequence[SensorState]) -> list[Step]:
-    worst = max(sensors, key=lambda sensor: _RANK[sensor.severity])
+    most = worst(sensors)
     steps: list[Step] = []
-    if facts["state"] != worst.severity:
-        steps.append(("set_state", {"state": worst.severity, "reason": worst.reason[:_MOST_TEXT]}))
+    if facts["state"] != most.severity:
+        steps.append(("set_state", {"state": most.severity, "reason": most.reason[:_MOST_TEXT]}))
     return [*steps, ("wait", {"ms": TROUBLED_MS, "note": "reported"})]
 
 
-def _is_due(sensor: SensorState, fired: Mapping[str, str]) -> bool:
+def worst(sensors: Sequence[SensorState]) -> SensorState:
+    """The most severe one, the first of several."""
+    return max(sensors, key=lambda sensor: _RANK[sensor.severity])
+
+
+def is_due(sensor: SensorState, fired: Mapping[str, str]) -> bool:
+    """Whether it was not reported yet, or only as less severe."""
     before = fired.get(sensor.anomaly_type)
     return before is None or _RANK[sensor.severity] > _RANK[before]
 
 
-def _conclusive(evidence: Sequence[Evidence]) -> bool:
+def conclusive(evidence: Sequence[Evidence]) -> bool:
+    """Whether a piece explains the symptom by itself."""
     return any(piece.strength == Strength.CONCLUSIVE for piece in evidence)
 
 
-def _fire(sensor: SensorState, facts: Mapping[str, Any]) -> Step:
+def fire(sensor: SensorState, facts: Mapping[str, Any]) -> Step:
+    """The alert of an active sensor, from the facts alone."""
     evidence: Sequence[Evidence] = facts["evidence"].get(sensor.name, ())
     seen = [sensor.reason, *(piece.text for piece in evidence if piece.strength == Strength.CONCLUSIVE)]
     arguments: dict[str, Any] = {

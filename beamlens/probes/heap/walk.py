@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from beamlens.probes import own_threads
 from beamlens.probes.frames import is_library_file, is_own_module, is_standard_file
 from beamlens.probes.heap.holders import Holder, Node, Trail, holder_of, module_file
 from beamlens.probes.heap.paths import PARTS, Path, path_of
@@ -197,9 +198,8 @@ class Walk:
                 yield from _locals_of(current, -1)
                 current = current.f_back
             self._slices.pause()
-        for thread in threading.enumerate():
-            if not thread.name.startswith("beamlens"):
-                yield thread, Node(-1, thread.name, "other")
+        for thread in own_threads.host_threads():
+            yield thread, Node(-1, thread.name, "other")
 
     def _expand(self, value: Any, index: int, depth: int, weight: float) -> None:
         kind = exact(value)

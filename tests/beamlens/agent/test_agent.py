@@ -11,6 +11,9 @@ from beamlens.agent.subscribers import SessionEvent
 from beamlens.agent.transcript import Transcript
 from beamlens.errors import ConfigError, LLMError
 from beamlens.llm.client import Message, Text, ToolCall
+from beamlens.llm.composites import Fallback, RoundRobin
+from beamlens.llm.dispatcher import Dispatched, Dispatcher
+from beamlens.telemetry import signal
 from beamlens.testing import ScriptedClient, tool
 from beamlens_actors import Actor, ActorDead, AlreadyRegistered, EventStream
 from beamlens_actors.testing import Probe
@@ -537,3 +540,70 @@ def test_an_agent_that_is_stopped_waits_for_no_subscriber(core):
     assert not agent.is_alive()
     go.set()
     slow.stop()
+
+
+class Mute(Exception):
+    def __str__(self):
+        raise ValueError
+
+
+class Broken:
+    """A client that fails with an exception that has no text."""
+
+    model = "broken"
+
+    def __init__(self, error):
+        self.error = error
+
+    def complete(self, _request, *, abort):
+        raise self.error
+
+
+class Late(TimeoutError):
+    __str__ = Mute.__str__
+
+
+@pytest.mark.parametrize(
+    ("error", "stopped_by", "text"),
+    [
+        (Mute(), "llm_error", "Mute: <no text: __str__ failed>"),
+        (Late(), "call_timeout", "no answer: <no text: __str__ failed>"),
+    ],
+)
+def test_an_exception_of_a_client_that_has_no_text_is_a_failed_call(core, error, stopped_by, text):
+    agent = Agent.start("You help.", [], Broken(error), core=core, session="s")
+    agent.prompt("Go.")
+    outcome = agent.wait_for_idle(SECONDS)
+    assert (outcome.stopped_by, outcome.error) == (stopped_by, text)
+    agent.stop()
+
+
+def told(core, client):
+    heard = []
+
+    def receive(_sender, **said):
+        heard.append(said["provider"])
+
+    signal("ai.dispatcher.queue_depth").connect(receive)
+    agent = Agent.start("You help.", [], client, core=core, session="s")
+    agent.prompt("Go.")
+    agent.wait_for_idle(SECONDS)
+    agent.stop()
+    core.services.bus.flush(SECONDS)
+    return set(heard)
+
+
+def test_a_dispatched_client_that_an_agent_was_given_tells_its_events(core):
+    assert told(core, Dispatched(ScriptedClient(["Done."]), Dispatcher("main"))) == {"main"}
+
+
+def test_so_does_one_within_another(core):
+    inner = Dispatched(ScriptedClient(["Done."]), Dispatcher("inner"))
+    assert told(core, Fallback("both", {"a": RoundRobin([inner])})) == {"inner"}
+
+
+def test_a_report_of_the_users_own_stays(core):
+    own = []
+    dispatcher = Dispatcher("main", report=lambda name, *_about: own.append(name))
+    assert told(core, Dispatched(ScriptedClient(["Done."]), dispatcher)) == set()
+    assert "ai.dispatcher.queue_depth" in own

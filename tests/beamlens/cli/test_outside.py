@@ -179,7 +179,7 @@ def test_a_question_is_answered_offline_with_the_facts():
     assert done.returncode == 0
     assert done.stderr == f"asking process {host.pid} ...\n"
     assert done.stdout.endswith("analyst: offline, $0.00\n")
-    assert set(found) == {"answer", "insights", "findings", "model", "cost"}
+    assert set(found) == {"answer", "insights", "findings", "model", "cost", "stopped_by"}
     assert (found["model"], found["cost"]) == ("offline", 0.0)
 
 

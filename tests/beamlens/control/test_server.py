@@ -31,13 +31,13 @@ class Serving:
         self.release = threading.Event()
         self.entered = threading.Semaphore(0)
         self.failures = []
-        handlers = {"echo": lambda given, _seconds: dict(given), "hold": self._hold, **handlers}
+        handlers = {"echo": lambda given, _terms: dict(given), "hold": self._hold, **handlers}
         self.listener = Listener.open("x")
         self.server = Server(self.listener, handlers, {"pid": os.getpid(), "instance": "x"}, self.failures.append)
         self.server.start()
         self.address = Address(self.listener.path, os.getpid())
 
-    def _hold(self, _given, _seconds):
+    def _hold(self, _given, _terms):
         self.entered.release()
         self.release.wait(30)
         return "held"
@@ -165,7 +165,7 @@ def test_a_peer_that_sends_byte_after_byte_is_given_up(serving, monkeypatch):
 
 def test_a_peer_that_does_not_read_is_given_up_and_holds_up_nobody(serving, monkeypatch):
     monkeypatch.setattr(peer, "TRANSFER_SECONDS", 0.3)
-    one = serving(large=lambda _given, _seconds: "x" * 3_000_000)
+    one = serving(large=lambda _given, _terms: "x" * 3_000_000)
     with one.raw() as sock:
         sock.sendall(frame(protocol.hello(), 1000) + frame({"id": 1, "ask": "large"}, 1000))
         assert is_served(one)
@@ -207,7 +207,7 @@ def test_more_questions_than_allowed_are_told_to_try_again(serving, monkeypatch)
 def test_long_questions_leave_room_for_short_ones(serving, monkeypatch):
     monkeypatch.setattr(server, "MOST_QUESTIONS", 1)
     monkeypatch.setattr(server, "MOST_LONG_QUESTIONS", 1)
-    one = serving(ask=lambda given, seconds: one._hold(given, seconds))
+    one = serving(ask=lambda given, terms: one._hold(given, terms))
     first = one.connect()
     asking = threading.Thread(target=first.ask, args=("ask",))
     asking.start()
@@ -228,11 +228,31 @@ def test_a_question_that_takes_too_long_is_answered_so_and_its_late_answer_dropp
     connection.close()
 
 
+@pytest.mark.parametrize("leaves", [True, False])
+def test_a_question_that_nobody_waits_for_is_aborted(serving, leaves):
+    aborted, one = threading.Event(), None
+
+    def look(_given, terms):
+        terms.abort.on_abort(aborted.set)
+        one.entered.release()
+        return terms.abort.wait(30)
+
+    one = serving(look=look)
+    with one.raw() as sock:
+        question = {"id": 1, "ask": "look", "timeout": 30.0 if leaves else 0.1}
+        sock.sendall(frame(protocol.hello(), 1000) + frame(question, 1000))
+        assert one.entered.acquire(timeout=20)
+        if leaves:
+            sock.close()
+        assert aborted.wait(20)
+    assert is_served(one)
+
+
 def test_what_a_handler_raises_is_told_and_the_connection_lives(serving):
-    def fail(_given, _seconds):
+    def fail(_given, _terms):
         raise ZeroDivisionError("no")
 
-    def leave(_given, _seconds):
+    def leave(_given, _terms):
         raise SystemExit
 
     connection = serving(fail=fail, leave=leave).connect()
@@ -245,7 +265,7 @@ def test_what_a_handler_raises_is_told_and_the_connection_lives(serving):
 
 
 def test_an_answer_that_is_too_large_is_told(serving):
-    connection = serving(large=lambda _given, _seconds: "x" * protocol.MOST_ANSWER).connect()
+    connection = serving(large=lambda _given, _terms: "x" * protocol.MOST_ANSWER).connect()
     with pytest.raises(ProtocolError, match="too large"):
         connection.ask("large")
     assert connection.ask("echo", n=1) == {"n": 1}

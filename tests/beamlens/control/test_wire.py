@@ -14,7 +14,7 @@ from beamlens.control.wire import error_from_wire, error_to_wire, plain, status_
 from beamlens.findings import AgentStatus
 from beamlens_actors import ActorDead, AskTimeout
 
-STATUS = AgentStatus("ets", "watcher", "warning", 3, True, 7, 2, ("a", "b"), "wait", "offline", 12.5)
+STATUS = AgentStatus("ets", "watcher", "warning", 3, True, 7, 2, ("a", "b"), "wait", "offline", 12.5, 1)
 NAMES = [field.name for field in dataclasses.fields(AgentStatus)]
 
 

@@ -165,7 +165,8 @@ def test_a_run_that_is_asked_for_is_told_why():
         registry.lookup(("coordinator", "coordinator")).tell(ASKED)
         events.wait_for("coordinator.run_stopped", stopped_by="done")
     said = str(client.requests[0].messages)
-    assert "This run was asked for by anomaly: Detector anomaly escalation." in said
+    assert "This run was asked for by: anomaly." in said
+    assert "Detector anomaly escalation\\nobserved: " in said
     assert "orders.latency_ms: 200" in said
 
 

@@ -15,6 +15,7 @@ import pytest
 from beamlens.demo import FAULTS, Injection, choose, run_demo
 from beamlens.demo.faults import SHOP
 from beamlens.demo.runner import LONGEST
+from beamlens.demo.shop.notifications import Notifications
 from beamlens.demo.stage import Stage
 from beamlens.evidence import CauseKind
 
@@ -150,3 +151,16 @@ def test_a_demo_that_is_stopped_ends_early_and_leaves_nothing(errors):
     assert (result.cause, result.insights) == (None, [])
     until(lambda: set(threading.enumerate()) <= threads)
     assert ME.num_fds() <= descriptors
+
+
+def test_a_mail_whose_thread_cannot_start_leaves_no_thread_to_wait_for(monkeypatch):
+    def refuse(_thread):
+        raise RuntimeError("can't start new thread")
+
+    mailer = Notifications()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            mailer.send(("127.0.0.1", 1), 1, None, 0.0)
+    mailer.close()
+    assert mailer._threads == set()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import os
+from collections import deque
 
 import pytest
 
@@ -42,6 +43,26 @@ def test_there_is_one_tap_however_many_use_it(pauses):
     assert pauses.installed
     pauses.stop()
     pauses.stop()
+    assert gc.callbacks == before
+
+
+def test_two_that_read_every_collection_share_the_tap_and_each_gets_all(pauses):
+    before = list(gc.callbacks)
+    first, second = deque(), deque()
+    pauses.start(first)
+    pauses.start(first)
+    pauses.start(second)
+    assert len(gc.callbacks) == len(before) + 2
+    gc.collect()
+    assert pauses.drain() >= 1
+    assert list(first) == list(second) != []
+    gc.collect()
+    pauses.stop(first)
+    assert [one.generation for one in first][-1] == 2
+    kept = len(first)
+    gc.collect()
+    pauses.stop(second)
+    assert len(second) > len(first) == kept
     assert gc.callbacks == before
 
 

@@ -17,7 +17,7 @@ from beamlens.probes.logtap import LogText
 def tapped():
     found = []
 
-    def sink(fields, error):
+    def sink(fields):
         found.append(LogText._make(fields))
 
     logtap.add(sink)
@@ -119,7 +119,7 @@ def test_a_sink_that_raises_harms_neither_host_nor_other_sinks(tapped, log):
 
     logtap.add(broken)
     later = []
-    logtap.add(sink := lambda fields, _error: later.append(fields))
+    logtap.add(sink := lambda fields: later.append(fields))
     log.info("x")
     logtap.remove(broken)
     logtap.remove(sink)
@@ -140,7 +140,7 @@ def test_the_last_sink_puts_the_method_back():
 def test_if_somebody_wrapped_it_after_us_ours_passes_through(log):
     original = logging.Logger.callHandlers
     found = []
-    logtap.add(sink := lambda fields, _error: found.append(fields))
+    logtap.add(sink := lambda fields: found.append(fields))
     ours = logging.Logger.callHandlers
     logging.Logger.callHandlers = lambda self, record: ours(self, record)
     try:
@@ -209,7 +209,7 @@ def test_a_wrapper_that_copied_our_attributes_is_not_taken_for_ours():
 def test_when_somebody_put_another_method_in_the_next_add_reads_again_and_nothing_twice(quiet):
     original = logging.Logger.callHandlers
     found = []
-    logtap.add(sink := lambda fields, _error: found.append(fields))
+    logtap.add(sink := lambda fields: found.append(fields))
     ours = logging.Logger.callHandlers
     try:
         logging.Logger.callHandlers = lambda self, record: ours(self, record)
@@ -340,7 +340,7 @@ class Late:
 middle = sys.modules["middle"] = types.ModuleType("middle")
 middle.late = Late()
 from beamlens.probes import logtap, hooks
-logtap.add(lambda fields, error: None)
+logtap.add(lambda fields: None)
 hooks.add(lambda *info: None)
 del middle, Late
 """
@@ -349,3 +349,58 @@ del middle, Late
     assert done.stdout == "logged\n"
     assert done.stderr.splitlines()[-1] == "OSError: for the hook"
     assert done.stderr.count("Error") == 1
+
+
+class Told:
+    """An error sink, and what a record's argument was asked."""
+
+    def __init__(self):
+        self.errors = []
+        self.formatted = 0
+
+    def take(self, error, text, level, thread, route, trace_id):
+        self.errors.append((error, text.message, level, thread, route, trace_id))
+
+    def __str__(self):
+        self.formatted += 1
+        return "argument"
+
+
+@pytest.fixture
+def told():
+    found = Told()
+    logtap.add_error_sink(found.take)
+    logtap.add_error_sink(found.take)
+    yield found
+    logtap.remove(found.take)
+
+
+def test_who_wants_exceptions_only_gets_them_once_and_no_message_is_formatted_for_it(told, quiet):
+    error = ValueError("wrong")
+    quiet.warning("no exception: %s", told)
+    quiet.error("failed: %s", told, exc_info=error)
+    assert told.errors == [(error, "wrong", logging.ERROR, "MainThread", "", "")]
+    assert told.formatted == 0
+
+
+def test_a_record_of_another_library_tells_its_exception_too(told):
+    error = ValueError("wrong")
+    record = LogText(0.0, logging.ERROR, "host", "failed", "/a.py", 1, "f", None)
+    logtap.hand_in(record, error)
+    logtap.hand_in(record)
+    assert told.errors == [(error, "wrong", logging.ERROR, "MainThread", "", "")]
+
+
+def test_an_error_sink_that_raises_is_counted_and_harms_nobody(told, quiet):
+    def broken(*_told):
+        raise RuntimeError
+
+    logtap.add_error_sink(broken)
+    before = logtap.lost()
+    try:
+        quiet.error("failed", exc_info=ValueError("wrong"))
+        logtap.hand_in(LogText(0.0, 40, "host", "failed", "/a.py", 1, "f", None), ValueError("wrong"))
+    finally:
+        logtap.remove(broken)
+    assert logtap.lost() == before + 2
+    assert len(told.errors) == 2

@@ -212,7 +212,7 @@ def test_an_emission_that_the_catalogue_does_not_know_is_refused_in_tests(bus, n
 
 
 def test_no_event_is_in_the_catalogue_twice():
-    names = [event.name for event in events._catalogue()]
+    names = [event.name for event in events._entries()]
     assert sorted(names) == sorted(set(names))
 
 

@@ -12,10 +12,14 @@ from sqlalchemy.pool import QueuePool
 
 from beamlens.detect import SensorState
 from beamlens.domains import DatabaseDomain
+from beamlens.domains.database.recorder import QueryRecorder
 from beamlens.domains.database.server import PostgresServer, ServerError
+from beamlens.domains.database.statements import taken
 from beamlens.evidence import Strength
 from beamlens.testing import check_domain
+from beamlens_actors.testing import FakeClock
 from beamlens_supervision import Supervisor
+from tests.support.hanging import HangingProxy
 
 LOCKS = SensorState("lock_wait_s_threshold", "lock_wait_s", "lock_wait_s_high", "warning", "reason", 0.0, 9.0)
 
@@ -43,8 +47,8 @@ def domain(engine):
     yield made
     supervisor.stop()
     made.close()
-    # A question under way holds its place until it is answered.
-    assert made._server._asking.acquire(timeout=10)
+    if made._server._question is not None:
+        assert made._server._question.over.wait(10)
 
 
 def ask(domain, name, *arguments):
@@ -163,8 +167,7 @@ def test_one_question_at_a_time(engine):
     with pytest.raises(ServerError) as caught:
         server.start(slow, answers.append)
     go_on.set()
-    assert server._asking.acquire(timeout=10)
-    server._asking.release()
+    assert server._question.over.wait(10)
     assert server.ask(lambda session: session.rows("SELECT 1 AS one")) == [{"one": 1}]
     assert answers == ["done"]
 
@@ -266,3 +269,117 @@ def test_an_asyncio_engine_is_watched_with_the_lines_of_its_coroutines(postgres)
     assert domain.recorder.holders() == []
     supervisor.stop()
     domain.close()
+
+
+@pytest.fixture
+def proxy(postgres):
+    made = HangingProxy(postgres._folder / ".s.PGSQL.5432")
+    yield made
+    made.close()
+
+
+def one(session):
+    return session.rows("SELECT 1 AS one")
+
+
+def test_a_server_that_hangs_costs_one_error_in_time_and_is_asked_again_when_it_is_back(postgres, proxy):
+    engine = create_engine(f"postgresql+psycopg://tester@/postgres?host={proxy.folder}")
+    server = PostgresServer(engine)
+    assert server.ask(one) == [{"one": 1}]
+
+    def hang(session):
+        proxy.hang()
+        return session.rows("SELECT 1 AS one")
+
+    with pytest.raises(ServerError) as caught:
+        server.ask(hang, deadline=0.3)
+    assert (caught.value.code, str(caught.value)) == ("timeout", "the server did not answer within 0.3 s")
+    assert server._question.over.wait(10)  # its connection was cut, so that its thread ended
+    proxy.recover()
+    assert server.ask(one) == [{"one": 1}]
+    engine.dispose()
+
+
+def test_a_server_that_accepts_and_says_nothing_is_given_up_after_a_minute_thrice_at_most(postgres, proxy):
+    engine = create_engine(f"postgresql+psycopg://tester@/postgres?host={proxy.folder}")
+    server = PostgresServer(engine)
+    answers, questions = [], []
+    proxy.hang()
+    with FakeClock() as clock:
+        for _ in range(4):
+            questions.append(server.start(one, answers.append))
+            clock.advance(59)
+            with pytest.raises(ServerError) as caught:
+                server.start(one, answers.append)
+            assert caught.value.code == "busy"
+            clock.advance(2)
+        with pytest.raises(ServerError) as caught:
+            server.start(one, answers.append)
+        assert caught.value.code == "busy"
+        assert answers == []
+        proxy.recover()
+        for question in questions:
+            assert question.over.wait(10)
+    assert server.ask(one) == [{"one": 1}]
+    assert len(answers) == 4
+    engine.dispose()
+
+
+def test_the_last_connection_of_an_exhausted_pool_is_left_to_the_host(domain, engine):
+    kept = [engine.connect() for _ in range(4)]
+    checkouts = len(domain.recorder.checkouts)
+    for name in ("connections", "locks", "long_running", "cache_hit"):
+        assert "error" not in ask(domain, name)
+    assert engine.pool.checkedout() == 4
+    assert len(domain.recorder.checkouts) == checkouts
+    for conn in kept:
+        conn.close()
+
+
+def test_a_domain_that_is_closed_leaves_no_question_behind(engine):
+    domain = DatabaseDomain(engine)
+    begun, answers = threading.Event(), []
+
+    def sleep(session):
+        begun.set()
+        return session.rows("SELECT pg_sleep(2.5)")
+
+    question = domain._server.start(sleep, answers.append)
+    assert begun.wait(10)
+    domain.close()
+    assert question.over.wait(2)
+    assert isinstance(answers[0], ServerError)
+
+
+def test_an_asyncio_statement_that_is_cancelled_is_no_error_and_leaves_nothing_behind(postgres):
+    engine = create_async_engine(postgres.url(driver="psycopg_async"), pool_size=1, max_overflow=0)
+    recorder = QueryRecorder(engine.sync_engine)
+    recorder.install()
+
+    async def sleep():
+        async with engine.connect() as conn:
+            await conn.execute(text("SELECT pg_sleep(20)"))
+
+    async def cancel():
+        task = asyncio.create_task(sleep())
+        while not any(lease.running for lease in recorder.holders()):  # noqa: ASYNC110 - nobody tells of it
+            await asyncio.sleep(0.01)
+        (lease,) = recorder.holders()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert lease.running is None
+        async with engine.connect() as conn:
+            await conn.execute(text("SELECT 1"))
+        await engine.dispose()
+
+    asyncio.run(cancel())
+    assert recorder.holders() == []
+    assert recorder.asking == {}
+    totals = recorder.settle().totals()
+    assert (totals.errors, totals.count) == (0, 1)
+    recorder.uninstall()
+    assert taken(recorder.failures) == 0
+    for name in ("before_cursor_execute", "after_cursor_execute", "begin", "engine_disposed"):
+        assert list(getattr(engine.sync_engine.dispatch, name)) == []
+    assert not engine.sync_engine._has_events

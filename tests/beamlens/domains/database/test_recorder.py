@@ -1,18 +1,23 @@
 from __future__ import annotations
 
 import gc
+import os
+import sqlite3
 import threading
 import weakref
+from types import CodeType, FunctionType, MethodType, ModuleType
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import create_engine, event, exc, text
+from sqlalchemy import Column, Integer, MetaData, String, Table, create_engine, event, exc, insert, text
+from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
-from beamlens.domains.database import pool
+from beamlens.domains.database import leases, statements
 from beamlens.domains.database.recorder import QueryRecorder
 from beamlens.probes import request_context
+from beamlens.probes.call_site import CallSites
 from beamlens.probes.request_context import InboundRequest
 
 
@@ -41,9 +46,7 @@ def hooks(engine):
     found = [list(getattr(engine.dispatch, name)) for name in names]
     found += [list(engine.pool.dispatch.checkin), list(engine.pool.dispatch.detach)]
     found += [list(engine.dialect.dispatch.handle_error)]
-    return [
-        one for listeners in found for one in listeners if isinstance(getattr(one, "__self__", None), QueryRecorder)
-    ]
+    return [one for listeners in found for one in listeners if one.__module__.startswith("beamlens.domains.database")]
 
 
 def test_a_statement_is_kept_without_its_parameters_and_with_its_line(engine, recorder):
@@ -76,13 +79,12 @@ def test_errors_are_counted_by_kind_and_the_host_gets_its_own(engine, recorder):
 
 
 def test_a_listener_of_ours_that_fails_is_counted_and_the_statement_runs(engine, monkeypatch):
-    recorder = QueryRecorder(engine)
-    recorder.install()
-
-    def broken(_frame):
+    def broken(_sites, _frame):
         raise RuntimeError("a fault of ours")
 
-    monkeypatch.setattr(recorder, "_find_site", broken)
+    monkeypatch.setattr(CallSites, "find", broken)
+    recorder = QueryRecorder(engine)
+    recorder.install()
     with engine.connect() as conn:
         assert conn.execute(text("SELECT 7")).scalar() == 7
     assert int(repr(recorder.failures)[6:-1]) == 2  # the checkout and the statement
@@ -287,15 +289,16 @@ def test_threads_lose_no_statement(tmp_path):
     engine.dispose()
 
 
-def test_what_comes_faster_than_it_is_added_up_is_dropped_and_counted(engine, recorder, monkeypatch):
-    from collections import deque
-
-    monkeypatch.setattr(recorder, "pending", deque(maxlen=10))
+def test_what_comes_faster_than_it_is_added_up_is_dropped_and_counted(engine, monkeypatch):
+    monkeypatch.setattr(statements, "_MOST_PENDING", 10)
+    recorder = QueryRecorder(engine)
+    recorder.install()
     with engine.connect() as conn:
         for _ in range(15):
             conn.execute(text("SELECT 1"))
     assert recorder.settle().totals().count == 10
     assert recorder.dropped() == 5
+    recorder.uninstall()
 
 
 def test_a_connection_that_commits_by_itself_is_in_no_transaction(tmp_path):
@@ -324,7 +327,7 @@ def test_the_server_process_is_read_from_what_drivers_hold():
         def __init__(self, driver):
             self.driver_connection = driver
 
-    assert [pool.server_pid(Fairy(driver)) for driver in (Psycopg(), Asyncpg(), object())] == [17, 18, None]
+    assert [leases.server_pid(Fairy(driver)) for driver in (Psycopg(), Asyncpg(), object())] == [17, 18, None]
 
 
 @pytest.mark.parametrize("name", ["before_cursor_execute", "after_cursor_execute", "commit", "checkin"])
@@ -395,3 +398,216 @@ def test_what_is_held_is_what_was_taken_and_not_given_back(steps):
     recorder.uninstall()
     assert int(repr(recorder.failures)[6:-1]) == 0
     engine.dispose()
+
+
+def test_however_many_watch_an_engine_a_request_is_told_of_a_statement_once(engine, recorder):
+    optioned = engine.execution_options(isolation_level="AUTOCOMMIT")
+    other = QueryRecorder(optioned)
+    other.install()
+    request = InboundRequest("http", "GET", "/orders/17")
+    outer = request_context.enter(request)
+    with optioned.connect() as conn:
+        conn.execute(text("SELECT 1"))
+        with pytest.raises(exc.OperationalError):
+            conn.execute(text("SELECT nothing"))
+    other.uninstall()
+    with engine.connect() as conn:
+        conn.execute(text("SELECT 1"))
+    request_context.leave(request, outer)
+    assert request.sql_count == 3
+    assert (recorder.statements_seen(), other.statements_seen()) == (3, 2)
+    told = sorted((call.what, count) for call, (count, _) in request.repeats.items())
+    assert told == [("SELECT ?", 1), ("SELECT ?", 1), ("SELECT nothing", 1)]
+
+
+def insert_in_batches(engine, rows):
+    """Three statements: SQLAlchemy sends the rows of an INSERT .. RETURNING in batches."""
+    metadata = MetaData()
+    item = Table("item", metadata, Column("id", Integer, primary_key=True), Column("name", String))
+    with engine.execution_options(insertmanyvalues_page_size=2).begin() as conn:
+        conn.execute(insert(item).returning(item.c.id), [{"name": name} for name in rows])
+
+
+def test_each_batch_of_an_insert_is_a_statement_and_its_request_is_told_of_each(engine, recorder):
+    other = QueryRecorder(engine)
+    other.install()
+    request = InboundRequest("http", "POST", "/items")
+    outer = request_context.enter(request)
+    insert_in_batches(engine, ["a", "b", "c", "d", "e"])
+    request_context.leave(request, outer)
+    other.uninstall()
+    assert request.sql_count == 3
+    assert {one.fingerprint for one in recorder.settle().recent()} == {
+        "INSERT INTO item (name) VALUES (?) RETURNING id",
+    }
+    assert {one.site.function for one in recorder.settle().recent()} == {"insert_in_batches"}
+
+
+def texts_within(*roots):
+    """Every text that can be reached from objects, but through modules, classes and functions."""
+    found, seen, left = [], set(), list(roots)
+    while left:
+        one = left.pop()
+        if id(one) in seen or isinstance(one, (type, ModuleType, FunctionType, MethodType, CodeType)):
+            continue
+        seen.add(id(one))
+        if isinstance(one, str):
+            found.append(one)
+        else:
+            left += gc.get_referents(one)
+    return found
+
+
+def test_neither_a_parameter_nor_a_literal_is_kept_anywhere(engine, recorder):
+    with engine.begin() as conn:
+        conn.execute(text("INSERT INTO item (name) VALUES (:name)"), [{"name": "hunter2a"}, {"name": "hunter2b"}])
+        conn.execute(text("SELECT 1 WHERE 'hunter2c' = :name -- hunter2d"), {"name": "hunter2e"}).all()
+        conn.exec_driver_sql("SELECT ?", ("hunter2f",)).all()
+        conn.exec_driver_sql("SELECT '" + "x" * 3000 + "hunter2g" + "x" * 1_000_000 + "hunter2h'").all()
+        with pytest.raises(exc.OperationalError):
+            conn.execute(text("SELECT nothing FROM item WHERE name = 'hunter2i'"))
+        with pytest.raises(exc.StatementError):
+            conn.execute(text("SELECT :a, :b"), {"a": "hunter2j"})
+    insert_in_batches(engine, ["hunter2l", "hunter2m", "hunter2n"])
+    ledger = recorder.settle()
+    parts = [ledger, recorder._statements.pending, recorder._leases.open, recorder.checkouts, recorder.held]
+    found = texts_within(*(vars(ledger).values()), *parts)
+    assert "INSERT INTO item (name) VALUES (?)" in found
+    assert [one for one in found if "hunter2" in one] == []
+    assert max(map(len, found)) < 5000
+
+
+def test_a_statement_of_a_megabyte_is_cut(engine, recorder):
+    with engine.connect() as conn:
+        conn.exec_driver_sql(f"SELECT {' + '.join(['1'] * 900)} /* {'x' * 1_000_000} */").all()
+    (one,) = recorder.settle().recent()
+    assert len(one.fingerprint) <= 600
+    assert one.fingerprint.startswith("SELECT ? + ?")
+
+
+def test_statements_without_end_are_told_apart_up_to_a_bound_and_all_counted(engine, recorder):
+    with engine.connect() as conn:
+        for number in range(1200):
+            conn.exec_driver_sql(f"SELECT 1 AS column_{number}").all()
+    ledger = recorder.settle()
+    assert ledger.totals().count == 1200
+    assert len(ledger.fingerprints()) <= 500
+    assert len(ledger.prints._known) <= 1000
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_is_not_listened_to_and_the_parent_still_is(engine, recorder):
+    with engine.connect() as conn:
+        conn.execute(text("SELECT 1"))
+    engine.dispose()
+    with recorder.ledger._lock:  # as a thread of the parent may hold it just then
+        child = os.fork()
+        if child == 0:
+            ok = False
+            try:
+                with engine.connect() as conn:
+                    conn.execute(text("SELECT 2"))
+                nothing = hooks(engine) == [] and "connect" not in vars(engine.pool)
+                ok = nothing and recorder.statements_seen() == 1 and recorder.settle().totals().count == 0
+            finally:
+                os._exit(0 if ok else 1)
+        _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert recorder.listening()
+    with engine.connect() as conn:
+        conn.execute(text("SELECT 3"))
+    assert recorder.settle().totals().count == 2
+
+
+def test_who_is_interrupted_while_it_asks_for_a_connection_waits_no_longer(engine, recorder, monkeypatch):
+    def interrupted(_pool):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(QueuePool, "connect", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            engine.connect()
+    assert recorder.asking == {}
+    assert list(recorder.checkouts) == []
+
+
+def test_an_engine_with_other_options_is_left_as_it_was(engine):
+    optioned = engine.execution_options(isolation_level="AUTOCOMMIT")
+    recorder = QueryRecorder(optioned)
+    recorder.install()
+    assert recorder.listening()
+    recorder.uninstall()
+    with optioned.connect() as conn:
+        conn.execute(text("SELECT 1"))
+    assert recorder.statements_seen() == 0
+    assert not optioned._has_events
+    assert "connect" not in vars(engine.pool)
+
+
+def test_a_request_does_not_wait_for_the_fingerprint_of_a_long_text(engine, recorder):
+    request = InboundRequest("http", "GET", "/orders/17")
+    outer = request_context.enter(request)
+    long = f"SELECT {', '.join(f'1 AS column_{number}' for number in range(200))}"
+    with engine.connect() as conn:
+        conn.exec_driver_sql(long)
+        assert request.repeats is None
+        recorder.settle()
+        conn.exec_driver_sql(long)
+    request_context.leave(request, outer)
+    assert request.sql_count == 2
+    ((call, (count, _)),) = request.repeats.items()
+    assert (count, call.what) == (1, recorder.ledger.recent()[0].fingerprint)
+
+
+class OddCursor(sqlite3.Cursor):
+    @property
+    def rowcount(self):
+        raise RuntimeError("not known")
+
+
+class OddConnection(sqlite3.Connection):
+    def cursor(self, factory=OddCursor):
+        return super().cursor(factory)
+
+
+def test_a_driver_that_cannot_tell_its_rows_ends_its_statement_all_the_same():
+    engine = create_engine("sqlite://", connect_args={"factory": OddConnection})
+    recorder = QueryRecorder(engine)
+    recorder.install()
+    with engine.connect() as conn:
+        conn.execute(text("SELECT 1")).all()
+        assert [lease.running for lease in recorder.holders()] == [None]
+    (one,) = recorder.settle().recent()
+    assert one.rows == -1
+    recorder.uninstall()
+    engine.dispose()
+
+
+def through_core(engine):
+    with engine.connect() as conn:
+        conn.execute(text("SELECT 1"))
+
+
+def through_scalar(engine):
+    with engine.connect() as conn:
+        conn.scalar(text("SELECT 1"))
+
+
+def through_the_driver(engine):
+    with engine.connect() as conn:
+        conn.exec_driver_sql("SELECT 1")
+
+
+def through_a_session(engine):
+    with Session(engine) as session:
+        session.execute(text("SELECT 1"))
+
+
+@pytest.mark.parametrize("send", [through_core, through_scalar, through_the_driver, through_a_session])
+def test_the_line_is_the_same_by_whatever_way_a_statement_is_sent_and_from_a_bare_thread(engine, recorder, send):
+    send(engine)
+    thread = threading.Thread(target=send, args=(engine,))
+    thread.start()
+    thread.join()
+    line = send.__code__.co_firstlineno + 2
+    assert [(one.site.function, one.site.line) for one in recorder.settle().recent()] == [(send.__name__, line)] * 2

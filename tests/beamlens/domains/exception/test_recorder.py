@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import pickle
 import sys
 import threading
@@ -35,7 +36,7 @@ def recorder(monkeypatch):
 
 def take(recorder, error, kind="error"):
     if kind == "error":
-        recorder.logged((0.0, 40, "host", "x", "/a.py", 1, "f", describe(error)), error)
+        recorder.logged(error, describe(error), 40, "main", "", "")
     else:
         recorder.uncaught("uncaught" if kind == "exit" else "unraisable", error, "main")
 
@@ -54,10 +55,14 @@ def test_each_instance_counts_one_exception_for_itself(recorder, log):
     assert (recorder.counts()["error"], other.counts()["error"]) == (1, 1)
 
 
-def test_an_exception_that_came_from_another_process_counts_here(recorder):
+def test_an_exception_that_came_from_another_process_counts_here(recorder, monkeypatch):
     error = ValueError("x")
-    take(recorder, error)
-    vars(error)[recorder._mark] = (-1, 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getpid", lambda: -1)
+        recorder.install()
+        take(recorder, error)
+        take(recorder, error)
+    recorder.install()
     take(recorder, pickle.loads(pickle.dumps(error)))
     assert recorder.counts()["error"] == 2
 

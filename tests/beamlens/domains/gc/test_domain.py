@@ -13,6 +13,7 @@ from beamlens.domains import GcDomain
 from beamlens.domains.gc.pauses import Pauses, percentile
 from beamlens.evidence import Strength
 from beamlens.probes import census
+from beamlens.probes.gc_pauses import pauses
 from beamlens.probes.gc_tap import Collection
 from beamlens.testing import check_domain
 from beamlens_actors.testing import FakeClock
@@ -58,7 +59,7 @@ def test_without_a_store_nothing_is_installed_and_pauses_are_none_with_the_reaso
 def test_callbacks_that_somebody_took_out_are_told():
     domain = GcDomain()
     domain.recorder.install()
-    kept = [one for one in gc.callbacks if one not in domain.recorder.tap._installed]
+    kept = [one for one in gc.callbacks if one not in pauses._tap._installed]
     gc.callbacks[:] = kept
     snapshot = domain.snapshot()
     domain.close()

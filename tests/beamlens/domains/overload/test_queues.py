@@ -12,6 +12,7 @@ import pykka
 import pytest
 
 from beamlens.domains.overload.queues import Paced, Queues
+from beamlens.probes import executors
 from beamlens_actors import Actor
 from beamlens_actors.testing import FakeClock
 
@@ -74,7 +75,7 @@ def test_an_executor_is_found_with_its_workers():
                 began.acquire(timeout=10)
             (look,) = looked(Queues(), "executor resize")
             assert (look.depth, look.kind, len(look.consumers)) == (7, "executor", 3)
-            items = Queues().content(look.key)
+            items = executors.content(look.key)
             assert len(items) == 7
             del items
         finally:

@@ -59,7 +59,7 @@ def test_what_is_answered_beyond_the_queue_is_counted_as_dropped(recorder, monke
 
 
 def test_what_is_under_way_is_bounded(recorder, monkeypatch):
-    monkeypatch.setattr(module, "MOST_IN_FLIGHT", 3)
+    monkeypatch.setattr(recorder._in_flight, "_most", 3)
     requests = [inbound.begin("http", "GET", f"/{number}") for number in range(5)]
     assert len(recorder.in_flight()) == 3
     assert recorder.dropped() == 2
