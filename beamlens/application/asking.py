@@ -36,7 +36,7 @@ def ask(instance: Beamlens, question: str, terms: Terms) -> dict[str, Any]:
     """
     deadline = max(terms.seconds - _ENDING, terms.seconds / 2)
     handle = Coordinator.run_async({"reason": question}, strategy=_STRATEGY, deadline=deadline, instance=instance)
-    terms.abort.on_abort(lambda: handle.cancel())
+    terms.abort.on_abort(handle.cancel)
     try:
         result = handle.result(terms.seconds)
     except TimeoutError as error:

@@ -54,7 +54,9 @@ def _details(found: Mapping[str, Any]) -> list[str]:
         place = (insight["cause"] or {}).get("place")
         if place:
             texts.append(f"at {place['file']}:{place['line']}")
-    for alert in shown["findings"]:
-        texts.append(f"found [{alert['severity']}] {alert['watcher']}/{alert['anomaly_type']}: {alert['observation']}")
+    texts += [
+        f"found [{alert['severity']}] {alert['watcher']}/{alert['anomaly_type']}: {alert['observation']}"
+        for alert in shown["findings"]
+    ]
     texts.append(f"analyst: {shown['model']}, {dollars(shown['cost'])}")
     return texts
