@@ -6,7 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from beamlens_actors.backends.threads import spawn
 
@@ -57,6 +57,10 @@ def restart_soon(restarts: Iterable[Callable[[], object]], at_exit: Callable[[],
 
     def run() -> None:
         time.sleep(_SETTLE)  # real time: a fake clock of the parent's has nobody here who advances it
+        library = patched_by()
+        if library:
+            logger.warning("this worker is not watched: %s has put its own threads in place of Python's", library)
+            return
         _at_end(at_exit)
         for restart in todo:
             try:
@@ -68,6 +72,18 @@ def restart_soon(restarts: Iterable[Callable[[], object]], at_exit: Callable[[],
         spawn(run, "beamlens-after-fork")
     except RuntimeError as error:
         logger.warning("this forked process is not watched: %s", error)
+
+
+def patched_by() -> str:
+    """Who replaced Python's threads in this process, ``""`` for nobody.
+
+    Actors whose threads were greenlets of the host would block all of its requests whenever they wait.
+    """
+    gevent: Any = sys.modules.get("gevent.monkey")
+    if gevent is not None and gevent.is_module_patched("threading"):
+        return "gevent"
+    eventlet: Any = sys.modules.get("eventlet.patcher")
+    return "eventlet" if eventlet is not None and eventlet.is_monkey_patched("thread") else ""
 
 
 def _at_end(call: Callable[[], object]) -> None:

@@ -133,6 +133,18 @@ def test_a_worker_of_gunicorn_that_is_killed_is_replaced_by_one_that_is_watched(
     assert process.wait(60) == 0
 
 
+def test_a_worker_whose_threads_are_greenlets_is_left_alone_and_says_so(run, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = run("gunicorn", "shop:app", "-k", "gevent", "-w", "1", "-b", f"127.0.0.1:{port}", "--no-control-socket")
+    eventually(lambda: "this worker is not watched: gevent has put its own threads in place" in said(tmp_path), 60)
+    assert watched() == [process.pid]
+    assert int(urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20).read()) != process.pid
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+
+
 def test_each_child_of_celerys_prefork_pool_is_watched_and_does_its_tasks(run, tmp_path, monkeypatch):
     process = run("celery", "-A", "tasks", "worker", "--pool", "prefork", "-c", "2", "--loglevel", "WARNING")
     pids = workers(process, 2)
