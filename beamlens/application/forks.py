@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 from beamlens_actors.backends.threads import spawn
@@ -46,14 +46,13 @@ def goes_on(mode: AfterFork) -> bool:
     return "uwsgi" in sys.modules
 
 
-def restart_soon(restarts: Iterable[Callable[[], object]], at_exit: Callable[[], object]) -> None:
+def restart_soon(restart: Callable[[], object], at_exit: Callable[[], object]) -> None:
     """In a forked child: restart, on a thread of its own.
 
     Args:
-        restarts: What to call.
+        restart: What to call.
         at_exit: What is to be called at the end of a child that ends without ``atexit``.
     """
-    todo = list(restarts)
 
     def run() -> None:
         time.sleep(_SETTLE)  # real time: a fake clock of the parent's has nobody here who advances it
@@ -62,11 +61,7 @@ def restart_soon(restarts: Iterable[Callable[[], object]], at_exit: Callable[[],
             logger.warning("this worker is not watched: %s has put its own threads in place of Python's", library)
             return
         _at_end(at_exit)
-        for restart in todo:
-            try:
-                restart()
-            except Exception:
-                logger.exception("Beamlens could not be restarted in this forked process, which is not watched")
+        restart()
 
     try:
         spawn(run, "beamlens-after-fork")

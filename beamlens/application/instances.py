@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -14,10 +15,14 @@ from beamlens.errors import AlreadyStarted, NotStarted
 if TYPE_CHECKING:
     from beamlens.application.instance import Beamlens
 
+logger = logging.getLogger("beamlens")
+
 EXIT_TIMEOUT = 0.4
 
 _lock = threading.Lock()
 _instances: dict[str, Beamlens] = {}
+_waiting: list[Beamlens] = []
+"""In a forked child: those that are about to be started anew."""
 _hooked = False
 _before_exit: list[Callable[[], object]] = []
 
@@ -75,13 +80,24 @@ def _after_fork() -> None:
     """
     global _lock
     _lock = threading.Lock()
-    instances = list(_instances.values())
+    lost, waiting = list(_instances.values()), list(_waiting)
     _instances.clear()
-    for instance in instances:
+    _waiting.clear()
+    for instance in lost:
         instance.forget()
-    restarts = [instance.restart for instance in instances if forks.goes_on(instance.after_fork)]
-    if restarts:
-        forks.restart_soon(restarts, _at_exit)
+    # Those that wait were lost in a fork a moment ago: a daemon is forked twice.
+    _waiting.extend(one for one in (*lost, *waiting) if forks.goes_on(one.after_fork))
+    if _waiting:
+        forks.restart_soon(_restart_waiting, _at_exit)
+
+
+def _restart_waiting() -> None:
+    while _waiting:
+        instance = _waiting.pop(0)
+        try:
+            instance.restart()
+        except Exception:
+            logger.exception("Beamlens %r is not watching this forked process: it could not start", instance.name)
 
 
 def _at_exit() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,7 +11,14 @@ from pathlib import Path
 
 from beamlens.control.address import Address, addresses, remove_stale
 from beamlens.control.client import Connection
-from beamlens.control.errors import AccessRefused, ControlError, NoSuchProcess, NotServing, SeveralInstances
+from beamlens.control.errors import (
+    AccessRefused,
+    ControlError,
+    ControlUnavailable,
+    NoSuchProcess,
+    NotServing,
+    SeveralInstances,
+)
 
 _AT_ONCE = 8
 
@@ -42,7 +50,12 @@ def find(pid: int | None = None, *, timeout: float = 2.0) -> list[Found]:
     Args:
         pid: Only this process; root reaches another user's in this way.
         timeout: Seconds for each to say hello; they are asked together.
+
+    Raises:
+        ControlUnavailable: This system has no Unix sockets.
     """
+    if not hasattr(socket, "AF_UNIX"):
+        raise ControlUnavailable("this system has no Unix sockets")
     uid = os.geteuid()
     owner = _owner(pid) if pid is not None and uid == 0 else uid
     places = addresses(owner, pid)

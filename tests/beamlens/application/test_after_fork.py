@@ -50,6 +50,25 @@ def test_it_is_started_anew_in_every_child_if_told_so():
         assert host.process.stdout.readline() == "child True True True\n"
 
 
+DAEMON = """
+lens = Beamlens.start(watchers=["logger"], operators=[], control=True, after_fork="restart")
+if os.fork() == 0:
+    child = os.fork()
+    if child == 0:
+        sys.stdin.read()
+        lens.stop()
+        os._exit(0)
+    print(child, flush=True)
+    os._exit(0)
+os.wait()
+"""
+
+
+def test_a_daemon_that_is_forked_twice_at_once_is_watched():
+    with Host(DAEMON) as host:
+        assert reached(int(host.said[0])) == "beamlens"
+
+
 POOL = """
 import multiprocessing
 lens = Beamlens.start(watchers=["logger", "runtime"], operators=[], control=True, after_fork=sys.argv[1])
@@ -145,5 +164,5 @@ def test_where_the_system_gives_no_thread_the_child_goes_on_unwatched(monkeypatc
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(forks, "spawn", refuse)
-    forks.restart_soon([os.getpid], os.getpid)
+    forks.restart_soon(os.getpid, os.getpid)
     assert caplog.messages == ["this forked process is not watched: can't start new thread"]

@@ -178,6 +178,15 @@ def test_several_instances_of_a_process_are_told_apart_by_name():
             control.connect(os.getpid(), "three")
 
 
+def test_where_there_are_no_unix_sockets_that_is_said(monkeypatch, caplog):
+    monkeypatch.delattr("socket.AF_UNIX")
+    with pytest.raises(control.ControlUnavailable, match="this system has no Unix sockets"):
+        control.connect(os.getpid())
+    with Beamlens.start(control=True) as lens:
+        assert lens.running
+    assert caplog.messages == ["Beamlens 'beamlens' cannot be asked from outside: this system has no Unix sockets"]
+
+
 def test_every_error_is_one_of_beamlens():
     errors = [getattr(control, name) for name in control.__all__]
     assert all(issubclass(one, BeamlensError) for one in errors if isinstance(one, type) and issubclass(one, Exception))
