@@ -12,27 +12,25 @@ import selectors
 import socket
 import threading
 import time
-from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from beamlens.control.address import Listener, addresses, remove_stale
+from beamlens.control.answering import Answering
 from beamlens.control.credentials import may_ask, peer_uid
-from beamlens.control.errors import AccessRefused, Busy, ConnectionLost, ControlError, ProtocolError
+from beamlens.control.errors import AccessRefused, Busy, ConnectionLost, ControlError
 from beamlens.control.frames import frame
 from beamlens.control.peer import Peer
-from beamlens.control.protocol import LONG, MOST_ANSWER, Handler, Question, check_hello, hello
-from beamlens.control.wire import error_to_wire, plain
+from beamlens.control.protocol import MOST_ANSWER, Handler, Question, check_hello, hello
+from beamlens.control.wire import error_to_wire
 from beamlens_actors import AskTimeout
 from beamlens_actors.backends.threads import spawn
 
 logger = logging.getLogger("beamlens.control")
 
 MOST_PEERS = 16
-MOST_QUESTIONS = 8
-MOST_LONG_QUESTIONS = 2
 _PAUSE = 1.0
 _NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
 
@@ -56,16 +54,13 @@ class Server:
             failed: Is told when it ends without having been asked to.
         """
         self._listener = listener
-        self._handlers = handlers
         self._hello = frame(hello(**greeting), MOST_ANSWER)
         self._failed = failed
         # Without state in the kernel, unlike epoll: a forked child shares nothing of it.
         self._selector = getattr(selectors, "PollSelector", selectors.DefaultSelector)()
         self._waking, self._woken = socket.socketpair()
         self._peers: dict[Peer, None] = {}
-        self._working: Counter[bool] = Counter()
-        self._slots = threading.Lock()
-        self._answers: deque[tuple[Peer, Question, bytes]] = deque()
+        self._answering = Answering(handlers, self._wake)
         # Given up when the process has none left, so that even then it can be asked.
         self._spare: int | None = os.open(os.devnull, os.O_RDONLY)
         self._paused_until = 0.0
@@ -246,52 +241,24 @@ class Server:
                 late, peer.question = peer.question, None
                 late.abort.abort("too late")
                 text = f"process {os.getpid()} did not answer {late.kind!r} within {late.seconds:g} s"
-                self._guarded(peer, partial(self._reply, peer, late, error=AskTimeout(text)))
+                self._guarded(peer, partial(self._reply, peer, late, AskTimeout(text)))
 
     # -- questions -------------------------------------------------------------------------------------------
 
     def _ask(self, peer: Peer, question: Question) -> None:
-        handler, long = self._handlers.get(question.kind), question.kind in LONG
-        if handler is None:
-            kinds = ", ".join(sorted(self._handlers))
-            self._reply(peer, question, error=ProtocolError(f"nothing answers {question.kind!r}; there is: {kinds}"))
-            return
-        with self._slots:
-            free = self._working[long] < (MOST_LONG_QUESTIONS if long else MOST_QUESTIONS)
-            self._working[long] += free
-        if not free:
-            self._reply(peer, question, error=Busy(f"process {os.getpid()} answers as many as it can; try again"))
-            return
         peer.question, peer.asked_until = question, time.monotonic() + question.seconds
         try:
-            spawn(partial(self._work, peer, question, handler, long), "beamlens-control-answer")
-        except RuntimeError as error:
+            self._answering.begin(peer, question)
+        except ControlError as error:
             peer.question = None
-            self._release(long)
-            self._reply(peer, question, error=Busy(f"process {os.getpid()} can start no thread: {error}"))
+            self._reply(peer, question, error)
 
-    def _reply(self, peer: Peer, question: Question, *, error: Exception) -> None:
+    def _reply(self, peer: Peer, question: Question, error: Exception) -> None:
         peer.send({"id": question.number, "error": error_to_wire(error)})
 
-    def _work(self, peer: Peer, question: Question, handler: Handler, long: bool) -> None:
-        """On a thread of its own, whose answer is dropped when it comes too late."""
-        try:
-            answer = plain(handler(question.arguments, question.terms))
-            data = frame({"id": question.number, "answer": answer}, MOST_ANSWER)
-        except BaseException as error:  # noqa: BLE001 - domains are foreign code
-            data = frame({"id": question.number, "error": error_to_wire(error)}, MOST_ANSWER)
-        finally:
-            self._release(long)
-        self._answers.append((peer, question, data))
-        self._wake()
-
-    def _release(self, long: bool) -> None:
-        with self._slots:
-            self._working[long] -= 1
-
     def _send_answers(self) -> None:
-        while self._answers:
-            peer, question, data = self._answers.popleft()
+        for peer, question, data in self._answering.take():
+            # One that came too late is dropped.
             if peer.question is question and peer in self._peers:
                 peer.question = None
                 self._guarded(peer, partial(self._send_and_go_on, peer, data))

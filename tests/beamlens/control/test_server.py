@@ -14,6 +14,7 @@ from beamlens.control import (
     ProtocolError,
     RemoteError,
     VersionMismatch,
+    answering,
     peer,
     protocol,
     server,
@@ -187,7 +188,7 @@ def test_more_peers_than_allowed_are_told_to_try_again(serving, monkeypatch):
 
 
 def test_more_questions_than_allowed_are_told_to_try_again(serving, monkeypatch):
-    monkeypatch.setattr(server, "MOST_QUESTIONS", 1)
+    monkeypatch.setattr(answering, "MOST_QUESTIONS", 1)
     one = serving()
     first, second = one.connect(), one.connect()
     answers = []
@@ -205,8 +206,8 @@ def test_more_questions_than_allowed_are_told_to_try_again(serving, monkeypatch)
 
 
 def test_long_questions_leave_room_for_short_ones(serving, monkeypatch):
-    monkeypatch.setattr(server, "MOST_QUESTIONS", 1)
-    monkeypatch.setattr(server, "MOST_LONG_QUESTIONS", 1)
+    monkeypatch.setattr(answering, "MOST_QUESTIONS", 1)
+    monkeypatch.setattr(answering, "MOST_LONG_QUESTIONS", 1)
     one = serving(ask=lambda given, terms: one._hold(given, terms))
     first = one.connect()
     asking = threading.Thread(target=first.ask, args=("ask",))
@@ -276,6 +277,19 @@ def test_a_question_that_is_too_large_is_not_sent(serving):
     connection = serving().connect()
     with pytest.raises(ProtocolError, match="too large; at most 64000"):
         connection.ask("echo", text="x" * 70_000)
+    assert connection.ask("echo", n=1) == {"n": 1}
+    connection.close()
+
+
+def test_a_process_that_can_start_no_thread_says_so(serving, monkeypatch):
+    def refuse(_fn, _name):
+        raise RuntimeError("can't start new thread")
+
+    connection = serving().connect()
+    with monkeypatch.context() as patch:
+        patch.setattr(answering, "spawn", refuse)
+        with pytest.raises(Busy, match="can start no thread: can't start new thread"):
+            connection.ask("echo")
     assert connection.ask("echo", n=1) == {"n": 1}
     connection.close()
 
