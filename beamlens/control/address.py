@@ -46,12 +46,19 @@ def own_folder() -> Path:
     return Path(tempfile.gettempdir()).absolute() / f"beamlens-{uid}"
 
 
-def folders(uid: int) -> list[Path]:
-    """All folders in which sockets of a user's processes may be: their environment need not be this one's."""
-    found = [own_folder()] if uid == os.geteuid() else []
-    found += [Path(f"/run/user/{uid}/beamlens")]
-    found += [Path(base).absolute() / f"beamlens-{uid}" for base in (tempfile.gettempdir(), "/tmp")]  # noqa: S108
-    return list(dict.fromkeys(found))
+def folders(uid: int, *, everywhere: bool = True) -> list[Path]:
+    """Folders in which sockets of a user's processes may be: their environment need not be this one's.
+
+    Args:
+        uid: The user.
+        everywhere: Also where this process has a runtime folder that is not the system's, which is a world of its own.
+    """
+    usual = [Path(f"/run/user/{uid}/beamlens")]
+    usual += [Path(base).absolute() / f"beamlens-{uid}" for base in (tempfile.gettempdir(), "/tmp")]  # noqa: S108
+    if uid != os.geteuid():
+        return list(dict.fromkeys(usual))
+    own = own_folder()
+    return list(dict.fromkeys([own, *usual])) if everywhere or own in usual else [own]
 
 
 def check_folder(folder: Path, uid: int) -> None:
@@ -99,7 +106,7 @@ def socket_name(pid: int, instance: str) -> str:
 def addresses(uid: int, pid: int | None = None) -> list[Address]:
     """The sockets of a user's processes, or of one, by pid; folders that are not to be trusted are left out."""
     found: list[Address] = []
-    for folder in folders(uid):
+    for folder in folders(uid, everywhere=pid is not None):
         try:
             check_folder(folder, uid)
             names = sorted(os.listdir(folder))  # noqa: PTH208

@@ -118,7 +118,7 @@ made = Own()
 lens = Beamlens.start(watchers=iter([made, "exception"]), operators=iter(["ets"]), control=True)
 started = multiprocessing.get_context("fork").Event()
 def work():
-    while not lens.running:
+    while not lens.list_operators():
         time.sleep(0.02)
     print(lens.domain("own") is made, lens.domain("own").snapshot() == {"pid": os.getpid()},
           [one.name for one in lens.list_operators()], flush=True)

@@ -30,7 +30,7 @@ def runtime(monkeypatch):
 
 HOSTILE = """
 import logging
-from beamlens import Alert, Domain, Insight, Snapshot
+from beamlens import Alert, Domain, Insight, Metric, Snapshot
 from beamlens_actors import Actor
 from beamlens_supervision import ChildSpec
 EVIL = sys.argv[1]
@@ -41,15 +41,17 @@ class Kept(Actor):
 class Hostile(Domain):
     '''A domain with names from outside.'''
     name = "hostile" + EVIL
+    metrics = (Metric("depth", unit="x", high=10, critical=100),)
     def children(self):
         return [ChildSpec("store" + EVIL, Kept.options(name=EVIL).start)]
     def snapshot(self):
         try:
             raise ValueError(EVIL)
         except ValueError as error:
-            return {EVIL: str(error), "thread": threading.current_thread().name, "odd": object()}
+            return {"depth": 5000, EVIL: str(error), "thread": threading.current_thread().name, "odd": object()}
 
-lens = Beamlens.start(watchers=[Hostile(), "exception", "logger"], operators=[], control=True, name="host" + EVIL)
+made = Hostile()
+lens = Beamlens.start(watchers=[made, "exception", "logger"], operators=[made], control=True, name="host" + EVIL)
 
 def fail():
     logging.getLogger(EVIL).error("log %s", EVIL)

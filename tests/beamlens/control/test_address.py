@@ -91,6 +91,12 @@ def test_sockets_are_looked_for_where_another_environment_would_put_them(monkeyp
     ]
 
 
+def test_a_runtime_folder_of_ones_own_is_a_world_of_its_own_unless_a_process_is_named(folder):
+    uid = os.geteuid()
+    assert folders(uid, everywhere=False) == [folder]
+    assert folders(uid) == [folder, Path(f"/run/user/{uid}/beamlens"), Path(f"/tmp/beamlens-{uid}")]
+
+
 def test_a_path_that_is_too_long_for_a_socket_works(monkeypatch, tmp_path):
     runtime = tmp_path / ("x" * 120)
     runtime.mkdir()
