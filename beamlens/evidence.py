@@ -65,7 +65,6 @@ class CauseKind(StrEnum):
     LONG_GC = "long_gc"
     HTTP_POOL_EXHAUSTED = "http_pool_exhausted"
     CRASH_LOOP = "crash_loop"
-    MAILBOX_GROWTH = "mailbox_growth"
     ZOMBIE_PROCESSES = "zombie_processes"
 
 

@@ -34,6 +34,8 @@ class Metric:
         direction: Which way is harmful; ``none``: it is no trouble by itself, as load is not. By default what the
             thresholds say, else both.
         matters: The least change that is worth an alert, however unusual. By default what the unit suggests.
+        of: For a share in percent: the metric of the same domain that counts what it is a share of. A change that one
+            or two of those make is an accident.
 
     Raises:
         ValueError: `kind` or `direction` is none of the choices.
@@ -48,6 +50,7 @@ class Metric:
     kind: Literal["gauge", "counter"] = "gauge"
     direction: Harm | None = None
     matters: float | None = None
+    of: str | None = None
 
     def __post_init__(self) -> None:
         """Check the two that are choices."""

@@ -5,6 +5,7 @@ from beamlens_actors.actor import Actor
 from beamlens_actors.backends import offload, set_default_backend
 from beamlens_actors.backends.threads import abandoned, is_actor_thread, set_thread_limit
 from beamlens_actors.backends.watchdog import set_max_blocking_time
+from beamlens_actors.census import Ties, backlog, living_actors, thread_of, ties, waiting_messages
 from beamlens_actors.context import current_actor
 from beamlens_actors.errors import (
     Aborted,
@@ -31,7 +32,6 @@ from beamlens_actors.errors import (
 from beamlens_actors.future import Future
 from beamlens_actors.mailbox import Mailbox, MailboxStats, QueueMailbox, Waker
 from beamlens_actors.messages import Down, Envelope, Exit, Monitor
-from beamlens_actors.outside import Ties, living_actors, ties, waiting_messages
 from beamlens_actors.reasons import Crash, ExitReason, Killed, NoProcess, Normal, Shutdown
 from beamlens_actors.ref import ActorRef
 from beamlens_actors.registry import Entry, Registry, RegistryEvent
@@ -100,6 +100,7 @@ __all__ = [
     "UnknownBackend",
     "Waker",
     "abandoned",
+    "backlog",
     "current_actor",
     "is_actor_thread",
     "living_actors",
@@ -108,6 +109,7 @@ __all__ = [
     "set_default_backend",
     "set_max_blocking_time",
     "set_thread_limit",
+    "thread_of",
     "ties",
     "waiting_messages",
 ]

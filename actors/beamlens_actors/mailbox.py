@@ -355,3 +355,8 @@ def direct_lane(mailbox: Mailbox) -> Lane:
     if type(mailbox) is QueueMailbox and mailbox._room is None:  # noqa: SLF001 - this module's own
         return mailbox._lane  # noqa: SLF001
     return NO_LANE
+
+
+def waiting_in(mailbox: Mailbox) -> int:
+    """How many messages are in a mailbox, for whoever counts those of thousands: a tenth of the cost of `stats`."""
+    return len(mailbox._lane.queue) if type(mailbox) is QueueMailbox else mailbox.stats().size  # noqa: SLF001

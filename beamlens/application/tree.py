@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from beamlens.agent.core import registry_child as agent_registry_child
 from beamlens.agent.core import sessions_child, subagents_child, task_children, tasks
 from beamlens.application.lookup import WatcherRegistry
-from beamlens.probes import own_trees
+from beamlens.probes.own_trees import OwnRoot
 from beamlens_actors import Registry
 from beamlens_supervision import (
     ChildEnded,
@@ -54,11 +54,9 @@ def events_to(bus: Bus) -> OnEvent:
 
 def start_root(specs: Iterable[ChildSpec], on_event: OnEvent) -> SupervisorRef:
     """Start the root over its children."""
-    root = Supervisor.start(
+    return OwnRoot.start(
         specs, max_restarts=MAX_RESTARTS, max_seconds=MAX_SECONDS, name="Beamlens.Supervisor", on_event=on_event
     )
-    own_trees.mark(root)
-    return root
 
 
 def task_supervisor(registry: Registry, on_event: OnEvent) -> ChildSpec:

@@ -191,7 +191,8 @@ class CoordinatorRun:
         return {
             "role": "coordinator",
             "alerts": [_facts_of(alert) for alert in self.alerts()],
-            "earlier": [insight.cause for insight in self._earlier if insight.cause is not None],
+            # Whoever asked wants an answer, even if an insight has given it already.
+            "earlier": [] if self.job.asked else self._named(),
             "quiet_sensors": self._quiet_sensors(),
             "asked": self.job.asked_by in ("caller", "schedule"),
             "question": self.job.question,
@@ -199,6 +200,27 @@ class CoordinatorRun:
             "at_work": list(working),
             "results": results,
         }
+
+    def _named(self) -> list[dict[str, Any]]:
+        """The latest insights that named a cause, for those who ask whether it is the same trouble."""
+        known = {alert.id: alert for alert, _status in self.board.select()}
+        found: list[dict[str, Any]] = []
+        for insight in self._earlier:
+            # Alerts that another Coordinator dealt with, before it crashed, are not on this one's board.
+            alerts = [known[alert_id] for alert_id in insight.alert_ids if alert_id in known]
+            if insight.cause is not None and alerts:
+                found.append(
+                    {
+                        "insight": insight.id,
+                        "kind": insight.cause.kind,
+                        "place": insight.cause.place,
+                        "text": insight.cause.text,
+                        "grounded": insight.hypothesis_grounded,
+                        "at": min(alert.detected_at.timestamp() for alert in alerts),
+                        "severity": max(alerts, key=lambda alert: alert.rank).severity,
+                    }
+                )
+        return found
 
     def _steering(self) -> list[Message]:
         """What happened meanwhile, for the model. What operators say may quote the host."""

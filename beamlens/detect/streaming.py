@@ -6,15 +6,18 @@ import math
 from typing import Any
 
 from beamlens.detect.season import Season
+from beamlens.detect.span import Span
 from beamlens.detect.surprise import FIELDS, Surprise
 
-FORMAT = 1
+FORMAT = 2
 _LOG_MEMORY = 1000
 _LEAST = 0.15
 # Residual, step, level over `fast` and over `slow` values, and too quiet: the level tells most.
 _WEIGHTS = (0.5, 0.5, 1.5, 0.5, 0.5)
 _MOST = 4.0 * sum(_WEIGHTS)
 _LARGEST = 1e150
+_EARLY = 9
+_LEARNED = 40
 
 
 class StreamingDetector:
@@ -24,7 +27,8 @@ class StreamingDetector:
     (a running mean, or what is usual at this hour of the day or week where that predicts better), the step from the
     last value, the level of the residual over `fast` and over `slow` values, and how much quieter than usual it is.
     Their surprises add up, so that several mild ones count as much as one that is strong. A metric that never moved
-    and then moves is a surprise. Drift is learned over `memory` values.
+    and then moves is a surprise. Drift is learned over `memory` values. A value that is absurd is
+    told and not learned from (see `Span`), so that it makes nothing deaf.
 
     After a high score the next ones are 0 for `rest` values, unless something is still more unusual: one trouble is
     told once. `surprise` is the score before that.
@@ -60,6 +64,8 @@ class StreamingDetector:
         self._memory, self._fast, self._slow, self._rest, self._rise = memory, fast, slow, rest, float(rise)
         self._count = 0
         self._mean = self._last = self._near = self._far = self._noise = 0.0
+        self._early: list[list[float]] = []
+        self._span = Span(memory)
         self._season = Season()
         self._views = tuple(Surprise() for _ in _WEIGHTS)
         self._told, self._since = 0.0, 0
@@ -84,7 +90,8 @@ class StreamingDetector:
             raise TypeError(f"timestamp and value must be numbers, not {timestamp!r} and {value!r}") from None
         if not (math.isfinite(value) and math.isfinite(timestamp)):
             return 0.0
-        self.surprise = surprise = self._judge(timestamp, max(-_LARGEST, min(_LARGEST, value)))
+        value = max(-_LARGEST, min(_LARGEST, value))
+        self.surprise = surprise = self._take(timestamp, value)
         self._since += 1
         if self._since > self._rest:
             self._told = 0.0
@@ -92,6 +99,23 @@ class StreamingDetector:
             return 0.0
         self._told, self._since = surprise, 0
         return surprise
+
+    def _take(self, timestamp: float, value: float) -> float:
+        """Judge it; the first values are kept until there are enough to tell an absurd one among them."""
+        if self._count:
+            known = self._span.cut(value)
+            if known is not None:
+                return self._judge(timestamp, known)
+            return 1.0 if self._count >= _LEARNED else 0.0
+        self._early.append([timestamp, value])
+        if len(self._early) < _EARLY:
+            return 0.0
+        early, self._early = self._early, []
+        self._span.begin([each for _, each in early])
+        for at, each in early:
+            if (known := self._span.cut(each)) is not None:
+                self._judge(at, known)
+        return 0.0
 
     def _judge(self, timestamp: float, value: float) -> float:
         self._count = count = self._count + 1
@@ -140,6 +164,8 @@ class StreamingDetector:
             ],
             "views": [[getattr(view, field) for field in FIELDS] for view in self._views],
             "season": self._season.state(),
+            "span": self._span.state(),
+            "early": [list(each) for each in self._early],
         }
 
     @classmethod
@@ -169,6 +195,8 @@ class StreamingDetector:
                 for field, number in zip(FIELDS, values, strict=True):
                     setattr(view, field, number)
             detector._season = Season.from_state(state["season"])
+            detector._span.restore(state["span"])
+            detector._early = [[float(at), float(value)] for at, value in state["early"]]
         except (KeyError, TypeError, ValueError) as damaged:
             raise ValueError(f"the state of a detector is damaged: {damaged}") from None
         return detector

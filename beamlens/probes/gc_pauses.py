@@ -22,10 +22,11 @@ class Pause(NamedTuple):
 
     Attributes:
         at: When it ended, seconds since the epoch.
-        seconds: How long it took, with all other Python threads stopped.
+        seconds: How long it worked: processor time of the thread that collected.
         generation: Which generation was collected, as the interpreter numbers them.
         collected: Objects that it freed.
         uncollectable: Objects that it could not free.
+        lasted: Seconds by the clock, with all other Python threads stopped.
     """
 
     at: float
@@ -33,6 +34,12 @@ class Pause(NamedTuple):
     generation: int
     collected: int
     uncollectable: int
+    lasted: float
+
+    @property
+    def long(self) -> bool:
+        """Whether the collector itself worked long."""
+        return self.seconds >= LONG
 
 
 class GcPauses:
@@ -94,16 +101,16 @@ class GcPauses:
     def _drain(self) -> int:
         found = self._tap.drain()
         for one in found:
-            if one.seconds >= LONG:
-                ago = time.perf_counter() - one.began_ns / 1e9 - one.seconds
+            if one.lasted >= LONG:
+                ago = time.perf_counter() - one.began_ns / 1e9 - one.lasted
                 at = clock.time() - max(0.0, ago)
-                self.long.append(Pause(at, one.seconds, one.generation, one.collected, one.uncollectable))
+                self.long.append(Pause(at, one.seconds, one.generation, one.collected, one.uncollectable, one.lasted))
         for reader in self._readers:
             reader.extend(found)
         return len(found)
 
     def recent(self, seconds: float) -> list[Pause]:
-        """The long pauses of the last seconds; takes in what the tap has recorded."""
+        """The pauses of the last seconds that lasted long; takes in what the tap has recorded."""
         with self._lock:
             self._drain()
             since = clock.time() - seconds

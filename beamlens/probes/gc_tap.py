@@ -21,7 +21,7 @@ from typing import Any, cast
 RING = 8192
 
 _Info = dict[str, int]
-_Entry = tuple[int, _Info | None, _Info | None]
+_Entry = tuple[int, _Info | None, _Info | None, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,11 @@ class Collection:
     Attributes:
         generation: 0 to 2.
         began_ns: When, by ``time.perf_counter_ns``.
-        seconds: How long.
+        seconds: How long it worked: processor time of the thread that collected. What that thread waited for a
+            processor is the machine's doing, not the collector's.
         collected: Objects that it freed.
         uncollectable: Objects that it could not free.
+        lasted: Seconds by the clock, with all other Python threads stopped.
     """
 
     generation: int
@@ -41,6 +43,7 @@ class Collection:
     seconds: float
     collected: int
     uncollectable: int
+    lasted: float
 
 
 class GcTap:
@@ -49,7 +52,7 @@ class GcTap:
     def __init__(self, ring: int = RING) -> None:
         self._ring: deque[_Entry] = deque(maxlen=ring)
         self._installed: tuple[Callable[[str, _Info], object], ...] = ()
-        self._last: _Entry = (0, None, None)
+        self._last: _Entry = (0, None, None, 0)
         self._began: _Entry | None = None
 
     def install(self) -> None:
@@ -94,7 +97,12 @@ class GcTap:
         if began is None or info is None or began[1] is not stop[1]:
             return None
         return Collection(
-            info["generation"], began[0], (stop[0] - began[0]) / 1e9, info["collected"], info["uncollectable"]
+            generation=info["generation"],
+            began_ns=began[0],
+            seconds=(stop[3] - began[3]) / 1e9,
+            collected=info["collected"],
+            uncollectable=info["uncollectable"],
+            lasted=(stop[0] - began[0]) / 1e9,
         )
 
 
@@ -110,6 +118,7 @@ def _callbacks(ring: deque[_Entry]) -> tuple[Callable[[str, _Info], object], ...
         iter(time.perf_counter_ns, never),
         iter(partial(latest.get, "start"), never),
         iter(partial(latest.get, "stop"), never),
+        iter(time.thread_time_ns, never),
         strict=False,
     )
     record = zip(map(ring.append, entries), strict=False)

@@ -152,37 +152,40 @@ class GilTicker:
             stall_ms=max(map(_covered_wait, ticks, ticks[1:])) * 1e3,
             cpu_cores=cores,
             elsewhere_share=elsewhere,
-            explained=self._explained(wait, cores, elsewhere, _cores_while_waiting(ticks)),
+            explained=self._explained(wait, cores, _cores_while_waiting(ticks)),
         )
 
     def _recent(self) -> list[_Tick]:
         now = time.monotonic()
         return [tick for tick in self._ticks.copy() if now - tick.at < _SPAN]
 
-    def _explained(self, wait: float, cores: float, elsewhere: float, while_waiting: float) -> bool:
+    def _explained(self, wait: float, cores: float, while_waiting: float) -> bool:
         """Whether own threads were busy enough, just when the ticker waited, to keep the GIL that long.
 
         Where the run queue is not told, only a process that has a core to itself is sure not to wait for one. Where it
-        is, a process that is starved by its neighbours counts what its threads wanted: CPU and time in the run queue.
+        is, a process that is starved by its neighbours counts what it got and what its busiest thread wanted beside.
         """
         if not self._told:
             return while_waiting >= _SURELY_BUSY
         if wait < _STARVED_WAIT:
             return while_waiting >= _BUSY
-        queued = self._queued_cores()
-        return while_waiting >= _BUSY or cores + queued - elsewhere >= _SURELY_BUSY
+        return while_waiting >= _BUSY or cores + self._longest_queued() >= _SURELY_BUSY
 
-    def _queued_cores(self) -> float:
-        """Threads in the run queue, as a mean since the question before; 0 when that is long ago."""
+    def _longest_queued(self) -> float:
+        """Share of the time since the question before in the run queue, of the thread that was longest in it.
+
+        Of one thread: on a starved machine the waits of many that each want next to nothing add up to a core as well.
+        0 when the question before is long ago.
+        """
         now = time.monotonic()
-        then, before, mean = self._delays
+        then, before, most = self._delays
         if now - then < _SHORTEST:
-            return mean
+            return most
         delays = run_delays()
-        waited = sum(max(0.0, delay - before[task]) for task, delay in delays.items() if task in before)
-        mean = waited / (now - then) if now - then <= 2 * _SPAN else 0.0
-        self._delays = now, delays, mean
-        return mean
+        shares = [(delay - before[task]) / (now - then) for task, delay in delays.items() if task in before]
+        most = max(shares, default=0.0) if now - then <= 2 * _SPAN else 0.0
+        self._delays = now, delays, most
+        return most
 
     def _stolen_share(self) -> float:
         """Share of the time since the last question that hypervisor or control group took."""

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-from weakref import WeakSet
-
 from beamlens_actors import ActorRef
+from beamlens_supervision import Supervisor
 
-_roots: WeakSet[ActorRef[Any]] = WeakSet()
 
-
-def mark(root: ActorRef[Any]) -> None:
-    """The root of an instance."""
-    _roots.add(root)
+class OwnRoot(Supervisor):
+    """The root of an instance: a supervisor like any other, known by its class from its first child on."""
 
 
 def is_root(ref: object) -> bool:
     """Whether an actor is such a root."""
-    return isinstance(ref, ActorRef) and ref in _roots
+    return isinstance(ref, ActorRef) and issubclass(ref.actor_class, OwnRoot)

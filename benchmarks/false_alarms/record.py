@@ -1,4 +1,4 @@
-"""Records what every built-in domain says of a running workload, ten times a second."""
+"""Records what all built-in domains say of a running workload, five times a second, and what would have been told."""
 
 from __future__ import annotations
 
@@ -9,42 +9,14 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from benchmarks.false_alarms.workloads import NAMES, RESTARTS, program
+from benchmarks.false_alarms.workloads import NAMES, RESTARTS
 
-EVERY = 0.1
-_WATCH = """
-import json, sys, threading, time
-from beamlens import Beamlens
-from beamlens.domains import built_in, built_in_names
-
-def makes(name):
-    try:
-        built_in(name)()
-    except TypeError:
-        return False
-    return True
-
-lens = Beamlens.start(watchers=[name for name in built_in_names() if name != "anomaly" and makes(name)])
-
-def record(path, seconds):
-    domains = {name: lens.domain(name) for name in (one.name for one in lens.list_watchers())}
-    with open(path, "w") as file:
-        began = time.monotonic()
-        due = began
-        while due < began + seconds:
-            row = {}
-            for name, one in domains.items():
-                found = one.snapshot().items()
-                row[name] = {k: v for k, v in found if isinstance(v, (int, float)) and not isinstance(v, bool)}
-            file.write(json.dumps(row) + "\\n")
-            due += EVERY
-            time.sleep(max(0.0, due - time.monotonic()))
-    import os
-    os._exit(0)
-
-threading.Thread(target=record, args=(sys.argv[1], float(sys.argv[2])), daemon=True).start()
-"""
+EVERY = 0.2
+"""Seconds between two rows."""
+ALERTS = ".alerts"
+"""Suffix of the file beside a recording that holds the alerts and insights of its process."""
 
 
 def record(folder: Path, seconds: float, day: float, seed: int) -> None:
@@ -65,9 +37,9 @@ def record(folder: Path, seconds: float, day: float, seed: int) -> None:
     def run(name: str) -> None:
         parts = RESTARTS.get(name, 1)
         for part in range(parts):
-            source = f"EVERY = {EVERY}\n" + _WATCH + program(name, 100 * seed + part, day)
             path = folder / f"{name.replace(' ', '-')}.{part}.jsonl"
-            command = [sys.executable, "-c", source, str(path), str(seconds / parts)]
+            command = [sys.executable, "-m", "benchmarks.false_alarms.watched", name, str(path)]
+            command += [str(seconds / parts), str(100 * seed + part), str(day)]
             ended = subprocess.run(command, capture_output=True, text=True, check=False)
             if ended.returncode:
                 failures.append(f"{name}: {ended.stderr[-2000:]}")
@@ -86,6 +58,11 @@ def record(folder: Path, seconds: float, day: float, seed: int) -> None:
 def load(path: Path) -> list[Mapping[str, Mapping[str, float]]]:
     """A recording's rows: domain to metric to value."""
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def load_told(path: Path) -> list[Mapping[str, Any]]:
+    """What the process of a recording told: ``kind`` (alert, insight), ``at`` in seconds, ``text``, for alerts more."""
+    return [json.loads(line) for line in path.with_suffix(ALERTS).read_text().splitlines()]
 
 
 def parts(folder: Path, name: str) -> list[Path]:

@@ -24,6 +24,7 @@ class Replayed:
 
     Attributes:
         days: Days that were judged: after learning.
+        rows: Rows of the recordings.
         metrics: Metrics that were watched.
         alarms: Sentences of the escalations.
         departures: Metrics that left their baseline, told or not.
@@ -32,6 +33,7 @@ class Replayed:
     """
 
     days: float = 0.0
+    rows: int = 0
     metrics: int = 0
     alarms: list[str] = field(default_factory=list)
     departures: Counter[str] = field(default_factory=Counter)
@@ -48,6 +50,7 @@ def replay(recordings: Sequence[Path], options: Options) -> Replayed:
         if index:
             detector = _restarted(detector, options)
         rows = load(path)
+        found.rows += len(rows)
         metrics = {domain: built_in(domain).metrics for domain in rows[0]}
         for number, row in enumerate(rows):
             _take(detector, now, row, metrics, found)

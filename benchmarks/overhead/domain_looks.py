@@ -29,7 +29,7 @@ over.set()
 pool.shutdown()
 domain.close()
 """
-_NAMES = ("allocator", "overload", "runtime", "tracer")
+_NAMES = ("allocator", "http_client", "overload", "runtime", "sup", "tracer")
 
 
 def run(rounds: int) -> None:

@@ -2,11 +2,16 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
 
+import pytest
+
+from beamlens.domains import built_in_names
 from beamlens.domains.anomaly.options import Options
-from benchmarks.false_alarms.record import parts
+from benchmarks.false_alarms.record import load, load_told, parts
 from benchmarks.false_alarms.replay import replay
-from benchmarks.false_alarms.workloads import NAMES, program
+from benchmarks.false_alarms.workloads import NAMES
 
 
 def recorded(path, count, level):
@@ -25,6 +30,13 @@ def test_a_replay_counts_alarms_and_the_days_that_were_judged(tmp_path):
     assert replay(parts(tmp_path, "deploys")[:1], Options()).alarms == []
 
 
-def test_every_workload_is_a_program():
-    for name in NAMES:
-        compile(program(name, 1, 288.0), name, "exec")
+@pytest.mark.parametrize("name", NAMES)
+def test_every_workload_is_recorded_with_all_domains_and_leaves_nothing_behind(tmp_path, name):
+    path = tmp_path / "x.0.jsonl"
+    command = [sys.executable, "-m", "benchmarks.false_alarms.watched", name, str(path), "1", "3", "24"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 0, ended.stderr
+    rows = load(path)
+    assert set(rows[-1]) == set(built_in_names()) - {"anomaly"}
+    assert load_told(path) == []
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["x.0.alerts", "x.0.jsonl"]

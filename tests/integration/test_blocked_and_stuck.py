@@ -109,7 +109,13 @@ def alerts():
             fired.wait_for(lambda: [alert for alert in found if alert.anomaly_type == kind], seconds)
             return [alert for alert in found if alert.anomaly_type == kind]
 
-    wait.found = found
+    def both(kind, watchers):
+        with fired:
+            assert fired.wait_for(
+                lambda: watchers <= {alert.watcher for alert in found if alert.anomaly_type == kind}, 60.0
+            )
+
+    wait.found, wait.both = found, both
     with blinker.signal("beamlens.watcher.alert_fired").connected_to(on_alert):
         yield wait
 
@@ -123,6 +129,35 @@ def test_a_handler_that_blocks_the_loop_is_named_with_file_and_line(alerts, hand
     # What computes may be seen at either line of its loop.
     assert named in alert.hypothesis or (handler is computing and "in compute" in alert.hypothesis)
     assert "blocked event loop" in alert.hypothesis
+
+
+def test_a_line_that_two_domains_name_is_one_insight(alerts):
+    insights, dealt, settled = [], set(), threading.Condition()
+
+    def deal(alert_ids):
+        with settled:
+            dealt.update(alert_ids)
+            settled.notify_all()
+
+    def on_insight(_sender, *, insight, **_metadata):
+        insights.append(insight)
+        deal(insight.alert_ids)
+
+    def on_update(_sender, *, alert_ids, **_metadata):
+        deal(alert_ids)
+
+    with (
+        blinker.signal("beamlens.coordinator.insight_produced").connected_to(on_insight),
+        blinker.signal("beamlens.coordinator.update_alert_statuses").connected_to(on_update),
+        served(sleeping, 2),
+        Beamlens.start(watchers=["runtime", "vm_events"]),
+    ):
+        alerts.both("blocked_loop", {"runtime", "vm_events"})
+        with settled:
+            assert settled.wait_for(lambda: {alert.id for alert in alerts.found} <= dealt, 60.0)
+    named = {(insight.cause.place.file, insight.cause.place.line) for insight in insights if insight.cause}
+    assert named == {(__file__, line_of("blocks"))}
+    assert len(insights) == 1
 
 
 def refresh(gateway):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
 import threading
 
 import blinker
@@ -22,8 +24,19 @@ class Importer(Actor):
         return row["amount"] * 2
 
 
+class Indexer(Actor):
+    """Takes more than it gets done."""
+
+    def __init__(self, over):
+        super().__init__()
+        self.over = over
+
+    def on_receive(self, row):
+        self.over.wait(0.1)
+
+
 @contextlib.contextmanager
-def watched():
+def watched(**options):
     found, produced = {"alerts": [], "insights": []}, threading.Event()
 
     def on_alert(_sender, *, alert, **_metadata):
@@ -35,7 +48,7 @@ def watched():
 
     blinker.signal("beamlens.watcher.alert_fired").connect(on_alert)
     blinker.signal("beamlens.coordinator.insight_produced").connect(on_insight)
-    with Beamlens.start(watchers=["sup"]) as lens:
+    with Beamlens.start(watchers=[{"name": "sup", **options}]) as lens:
         yield found, produced, lens
 
 
@@ -75,6 +88,40 @@ def test_a_tree_that_gave_up_is_a_critical_alert():
         assert produced.wait(45.0)
         assert found["alerts"][0].severity == "critical"
         assert "Imports gave up and ended with all of its children" in found["alerts"][0].observation
+
+
+def test_an_actor_that_falls_behind_is_named_with_the_line_it_is_at():
+    over = threading.Event()
+    supervisor = Supervisor.start([ChildSpec("indexer", Indexer.options(name="indexer").start, (over,))], name="Search")
+    try:
+        with watched() as (found, produced, _lens):
+            for _ in range(240):
+                for _ in range(50):
+                    supervisor.child("indexer").tell("row")
+                if produced.wait(0.25):
+                    break
+            (insight,) = found["insights"]
+        line = Indexer.on_receive.__code__.co_firstlineno + 1
+        assert f"test_crash_loops.py:{line} in Indexer.on_receive" in insight.root_cause_hypothesis
+        assert "wait for the actor indexer (Indexer)" in insight.root_cause_hypothesis
+        assert {alert.anomaly_type for alert in found["alerts"]} == {"mailbox_growth"}
+    finally:
+        over.set()
+        supervisor.stop()
+
+
+def test_children_that_nobody_waits_for_are_told_by_the_program_they_ran():
+    children = []
+    with watched(zombie_after=1.0) as (found, produced, _lens):
+        children += [subprocess.Popen([sys.executable, "-c", ""]) for _ in range(6)]
+        try:
+            assert produced.wait(60.0)
+        finally:
+            for child in children:
+                child.wait()
+    (insight,) = found["insights"]
+    assert insight.root_cause_hypothesis.startswith("Ended child processes that nobody waits for")
+    assert "6 ended child processes were never waited for" in insight.root_cause_hypothesis
 
 
 def test_a_busy_healthy_tree_with_a_crash_now_and_then_has_no_alert():

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import inspect
 import threading
 
 import blinker
 import httpx
 import requests
+import urllib3
 
 from beamlens import Beamlens
 from tests.support.web import web_server
@@ -33,6 +35,14 @@ class Gateway:
             while not self.over.wait(0.05):
                 self.charge()
                 client.get(self.web.url("/ok/prices"))
+
+    def report(self, pool):
+        return pool.urlopen("GET", "/halt", preload_content=False)
+
+    def wait_in_line(self, pool):
+        while not self.over.wait(0.05):
+            with contextlib.suppress(urllib3.exceptions.EmptyPoolError):
+                pool.urlopen("GET", "/ok/prices", pool_timeout=3)
 
     def charges_only(self):
         while not self.over.wait(0.05):
@@ -102,6 +112,48 @@ def test_a_call_that_hangs_without_a_timeout_is_named_with_its_line():
         assert f"test_outgoing_calls.py:{line_of(Gateway.export, 'requests.get')}" in insight.root_cause_hypothesis
         assert "no timeout is set on 1 of them, so they may hang for ever" in insight.root_cause_hypothesis
         assert found["alerts"][0].anomaly_type == "hanging_call"
+
+
+def test_a_host_that_becomes_slow_is_named_with_the_route_and_the_line():
+    with web_server() as web:
+        gateway = Gateway(web)
+        with running(gateway, gateway.charges_only, gateway.charges_only), watched() as (found, produced, _lens):
+            assert not produced.wait(15.0)
+            web.server.slow.set()
+            assert produced.wait(60.0)
+        (insight,) = found["insights"]
+        assert f"test_outgoing_calls.py:{line_of(Gateway.charge, 'requests.get')}" in insight.root_cause_hypothesis
+        assert f"GET {web.name}/ok/charges/{{id}}" in insight.root_cause_hypothesis
+        assert {alert.anomaly_type for alert in found["alerts"]} == {"outgoing_latency"}
+
+
+def test_a_pool_whose_connections_are_never_given_back_is_named_with_the_line_that_keeps_them():
+    with web_server() as web, urllib3.HTTPConnectionPool("127.0.0.1", web.port, maxsize=2, block=True) as pool:
+        gateway = Gateway(web)
+        with watched() as (found, produced, _lens):
+            kept = [gateway.report(pool) for _ in range(2)]
+            with running(gateway, lambda: gateway.wait_in_line(pool)):
+                assert produced.wait(60.0)
+        for response in kept:
+            response.close()
+        (insight,) = found["insights"]
+        assert insight.root_cause_hypothesis.startswith("A pool of HTTP connections that has none left at ")
+        place = f"test_outgoing_calls.py:{line_of(Gateway.report, 'pool.urlopen')} in Gateway.report"
+        assert place in insight.root_cause_hypothesis
+
+
+def test_two_that_watch_one_program_each_count_each_call_once_and_stop_in_any_order():
+    with web_server() as web:
+        gateway = Gateway(web)
+        before = http.client.HTTPConnection.putrequest
+        one, other = (Beamlens.start(name=name, watchers=["http_client"]) for name in ("one", "other"))
+        gateway.charge()
+        assert [lens.domain("http_client").snapshot()["count_1m"] for lens in (one, other)] == [1, 1]
+        one.stop()
+        gateway.charge()
+        assert other.domain("http_client").snapshot()["count_1m"] == 2
+        other.stop()
+        assert http.client.HTTPConnection.putrequest is before
 
 
 def test_a_busy_healthy_program_has_no_alert():

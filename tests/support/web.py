@@ -15,8 +15,8 @@ class Web:
     """Where it is, and what it was told.
 
     Its paths: ``/ok...``, ``/chunked``, ``/500``, ``/404``, ``/redirect``, ``/flaky`` (503 twice, then 200), ``/reset``
-    and ``/short`` (hang up at once, or in the middle of the body), ``/hang`` and ``/halt`` (no answer, or half of one,
-    until released).
+    and ``/short`` (hang up at once, or in the middle of the body; ``/short_once`` only the first time), ``/hang`` and
+    ``/halt`` (no answer, or half of one, until released); ``/short_chunked`` and ``/halt_chunked``.
     """
 
     def __init__(self, server):
@@ -89,6 +89,26 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"x" * 50)
         self.close_connection = True
+
+    def do_short_once(self):
+        if next(self.server.numbers):
+            self.answer()
+        else:
+            self.do_short()
+
+    def half(self):
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.write(b"32\r\n" + b"x" * 50 + b"\r\n")
+
+    def do_short_chunked(self):
+        self.half()
+        self.close_connection = True
+
+    def do_halt_chunked(self):
+        self.half()
+        self.server.released.wait(60.0)
 
     def do_hang(self):
         self.server.released.wait(60.0)

@@ -36,16 +36,29 @@ class AllocatorDomain(Domain):
     name: ClassVar[str] = "allocator"
     title: ClassVar[str] = "Memory allocators"
     metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric("allocator_count", "allocators", description="that tell: pymalloc, glibc"),
-        Metric("total_carriers", "arenas", description="arenas of both"),
-        Metric("fragmented_allocators", "allocators", description="with less than half of what they hold in use"),
-        Metric("worst_usage_ratio", description="lowest of bytes in use by bytes held"),
-        Metric("rss_mb", "MB", description="resident memory"),
-        Metric("held_mb", "MB", description="held by the allocators"),
-        Metric("free_mb", "MB", description="of it free"),
-        Metric("wasted_pct", "%", description="free in the allocators, of the memory limit"),
-        Metric("unexplained_mb", "MB", description="resident beyond what the allocators hold; 0 if less is resident"),
-        Metric("allocated_blocks", "blocks", description="blocks that Python has in use"),
+        Metric("allocator_count", "allocators", description="that tell: pymalloc, glibc", direction="none"),
+        Metric("total_carriers", "arenas", description="arenas of both", direction="none"),
+        Metric(
+            "fragmented_allocators",
+            "allocators",
+            description="with less than half of what they hold in use",
+            direction="none",
+        ),
+        Metric("worst_usage_ratio", description="lowest of bytes in use by bytes held", direction="none"),
+        Metric("rss_mb", "MB", description="resident memory", direction="none"),
+        Metric("held_mb", "MB", description="held by the allocators", direction="none"),
+        Metric("free_mb", "MB", description="of it free", direction="up", matters=64),
+        Metric(
+            "wasted_pct", "%", description="free in the allocators, of the memory limit", direction="up", matters=10
+        ),
+        Metric(
+            "unexplained_mb",
+            "MB",
+            description="resident beyond what the allocators hold; 0 if less is resident",
+            direction="up",
+            matters=64,
+        ),
+        Metric("allocated_blocks", "blocks", description="blocks that Python has in use", direction="none"),
         Metric("malloc", description="whose malloc: glibc, jemalloc, tcmalloc, ..."),
         Metric("tracing", description="whether trace_start's tracemalloc is on"),
     )

@@ -78,6 +78,7 @@ class Detector:
                     number = finite(value)
                     series = None if number is None else self._find(domain, str(name), known.get(name))
                     if number is not None and series is not None:
+                        series.among = None if series.metric.of is None else finite(metrics.get(series.metric.of))
                         series.take(timestamp, number, judged=judged, age=self.process_age)
             self._forget(timestamp)
             said = [_anomaly(moved) for key, moved in self._begun() if key not in before]

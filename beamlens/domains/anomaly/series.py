@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from itertools import islice
 from typing import Any
@@ -26,6 +27,9 @@ class Series:
     The streaming detector says that something is new; the baseline says from what to what, and whether it lasts. While
     a metric is away from its baseline, that stands still, and the values are held: after the learning time they are
     what is usual.
+
+    Attributes:
+        among: For a share: of how many the value that comes next is one.
     """
 
     def __init__(self, domain: str, metric: Metric, options: Options) -> None:
@@ -37,6 +41,7 @@ class Series:
         self._gate = AlertGate(options.cooldown_ms / 1000, threshold=1.0)
         self.history: deque[Moved] = deque(maxlen=_HISTORY)
         self.last: float | None = None
+        self.among: float | None = None
         self.seen = 0.0
         self.suppressed = 0
         self._restored = self._settling = False
@@ -180,6 +185,8 @@ class Series:
         # One or two of something that is counted are an accident; a first one is always unusual.
         whole = not rate and metric.matters is None and all(each.is_integer() for each in (value, usual.middle))
         least = max(metric.matters or 0.0 if rate else metric.least_change, _FEW if whole else 0.0)
+        if self.among is not None:  # a share: of ten, one is 10 %
+            least = max(least, 100.0 * _FEW / self.among if self.among > 0 else math.inf)
         if metric.direction == "none" or change < least:
             return "info"
         if metric.declared:

@@ -41,13 +41,24 @@ class EtsDomain(Domain):
     name: ClassVar[str] = "ets"
     title: ClassVar[str] = "In-memory tables"
     metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric("table_count", "tables", description="found by the last survey"),
-        Metric("total_memory_mb", "MB", description="of all tables, estimated"),
-        Metric("largest_table_mb", "MB", description="of the largest one, estimated"),
-        Metric("unbounded_mb", "MB", description="of tables without a bound, estimated"),
-        Metric("kept_growth_mb", "MB", description="gained by tables without a bound since each last shrank"),
-        Metric("hit_drop_pct", "points", description="worst loss of hit rate of a full cache against its usual one"),
-        Metric("registered_count", "tables", description="registered by the program"),
+        Metric("table_count", "tables", description="found by the last survey", direction="none"),
+        Metric("total_memory_mb", "MB", description="of all tables, estimated", direction="none"),
+        Metric("largest_table_mb", "MB", description="of the largest one, estimated", direction="none"),
+        Metric("unbounded_mb", "MB", description="of tables without a bound, estimated", direction="up", matters=32),
+        Metric(
+            "kept_growth_mb",
+            "MB",
+            description="gained by tables without a bound since each last shrank",
+            direction="none",
+        ),
+        Metric(
+            "hit_drop_pct",
+            "points",
+            description="worst loss of hit rate of a full cache against its usual one",
+            direction="up",
+            matters=20,
+        ),
+        Metric("registered_count", "tables", description="registered by the program", direction="none"),
     )
     sensors: ClassVar[tuple[Sensor, ...]] = (
         Sensor(

@@ -23,7 +23,7 @@ class Pause:
     Attributes:
         at: When it was read, within a second of its end: seconds on a monotonic clock.
         time: The same, seconds since the epoch.
-        ms: How long.
+        ms: How long the collector worked; see `Collection`.
         generation: 0 to 2.
         collected: Objects freed.
     """
@@ -42,10 +42,12 @@ class Tally:
     Attributes:
         at: The later reading.
         span: Seconds between them.
-        seconds: Spent in the collector; for collections that were not timed, by the mean of those that were.
+        seconds: Spent in the collector, by the clock; collections that were not timed count as the mean of the others.
         runs: Collections by generation, exact.
         collected: Objects freed, exact.
         timed: How many collections were timed.
+        work: As `seconds`, in processor time.
+        cpu: Processor time of the whole process.
     """
 
     at: float
@@ -54,6 +56,8 @@ class Tally:
     runs: tuple[int, int, int]
     collected: int
     timed: int
+    work: float
+    cpu: float
 
 
 @dataclass(slots=True)
@@ -76,6 +80,7 @@ class Pauses:
         now: float,
         wall: float,
         span: float,
+        cpu: float,
     ) -> None:
         """Take what happened since the last reading.
 
@@ -86,31 +91,44 @@ class Pauses:
             now: Monotonic seconds.
             wall: Seconds since the epoch.
             span: Seconds since the last reading.
+            cpu: Processor time of the process since then.
         """
-        seconds = 0.0
+        seconds = work = 0.0
         for generation in GENERATIONS:
             timed = [one for one in found if one.generation == generation]
             if timed or runs[generation]:
                 self.last[generation] = now
-            spent = sum(one.seconds for one in timed)
-            lost = max(0, runs[generation] - len(timed))
-            seconds += spent + (lost * spent / len(timed) if timed else 0.0)
+            all_of_one = max(1.0, runs[generation] / len(timed)) if timed else 0.0
+            seconds += all_of_one * sum(one.lasted for one in timed)
+            work += all_of_one * sum(one.seconds for one in timed)
             for one in timed:
                 pause = Pause(now, wall, one.seconds * 1e3, generation, one.collected)
                 self._pauses[generation].append(pause)
                 if pause.ms >= _NOTABLE_MS:
                     self.notable.append(pause)
-        self._tallies.append(Tally(now, span, seconds, runs, collected, len(found)))
+        self._tallies.append(Tally(now, span, seconds, runs, collected, len(found), work, cpu))
 
     def tallies(self, now: float, seconds: float) -> list[Tally]:
         """The readings of the last seconds."""
         return [tally for tally in self._tallies.copy() if now - seconds < tally.at <= now]
 
     def share_pct(self, now: float, seconds: float) -> float | None:
-        """Share of time in the collector, in percent; ``None`` before anything was read."""
+        """Share of time in the collector, in percent, as on a machine with processors to spare.
+
+        Where others take the processors, all that the process does is stretched, and what it waits for is not: the
+        collector seems to take more of the time than it does. By as much as its pauses are stretched, the rest of the
+        process's work is taken to be. ``None`` before anything was read.
+        """
         tallies = self.tallies(now, seconds)
         span = sum(tally.span for tally in tallies)
-        return min(100.0, 100 * sum(tally.seconds for tally in tallies) / span) if span > 0 else None
+        if span <= 0:
+            return None
+        work, cpu = sum(tally.work for tally in tallies), sum(tally.cpu for tally in tallies)
+        if work <= 0:
+            return 0.0
+        stretched = max(1.0, sum(tally.seconds for tally in tallies) / work)
+        unstretched = max(span - (stretched - 1) * cpu, min(cpu, span), work)
+        return min(100.0, 100 * work / unstretched)
 
     def of(self, generation: int, now: float, seconds: float = KEPT_SECONDS) -> list[Pause]:
         """The timed pauses of a generation, oldest first."""

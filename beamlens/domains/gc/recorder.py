@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 from collections import deque
 
 from beamlens.domains.gc.pauses import Pauses
@@ -23,6 +24,7 @@ class GcRecorder:
         self.thresholds = gc.get_threshold()
         self.threshold_changes: list[str] = []
         self._before = _counters()
+        self._cpu = time.process_time()
         self._read_at: float | None = None
         self._busy = threading.Lock()
         self._drained: deque[Collection] = deque(maxlen=_MOST_DRAINED)
@@ -31,7 +33,7 @@ class GcRecorder:
         """Begin to time pauses."""
         if self.since is None:
             self.since = clock.monotonic()
-            self._before, self._read_at = _counters(), self.since
+            self._before, self._read_at, self._cpu = _counters(), self.since, time.process_time()
         pauses.start(self._drained)
 
     def uninstall(self) -> None:
@@ -53,7 +55,8 @@ class GcRecorder:
             found = [self._drained.popleft() for _ in range(len(self._drained))]
             before, self._before, self._read_at = self._before, counters, now
             runs = (counters[0] - before[0], counters[1] - before[1], counters[2] - before[2])
-            self.pauses.take(found, runs, counters[3] - before[3], now=now, wall=clock.time(), span=span)
+            cpu, self._cpu = time.process_time() - self._cpu, time.process_time()
+            self.pauses.take(found, runs, counters[3] - before[3], now=now, wall=clock.time(), span=span, cpu=cpu)
             self._note_threshold()
         finally:
             self._busy.release()

@@ -43,7 +43,7 @@ def _begin(session: Any, method: str, where: Any, options: dict[str, Any]) -> Ca
         base = getattr(session, "_base_url", None)
         if url.host is None and base is not None:
             url = base.join(url)
-        call = begin("aiohttp", method, url.host or "", url.port, url.raw_path, depth=3)
+        call = begin("aiohttp", method.upper(), url.host or "", url.port, url.raw_path, depth=3)
         if call is not None:
             call.limit = _limit(options.get("timeout", _MISSING), getattr(session, "timeout", None))
         return call

@@ -5,11 +5,12 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from beamlens.domains.histogram import Histogram
 from beamlens.domains.http_client.call import Call
 from beamlens.domains.http_client.failure import CANCELLED
+from beamlens.domains.http_client.streak import Streak
 from beamlens.probes.call_site import Site
 from beamlens_actors import clock
 
@@ -128,11 +129,12 @@ class Tally:
 class Past:
     """The last minute of a host or route, and the times of all before the newest slot."""
 
-    __slots__ = ("ever", "host", "slots")
+    __slots__ = ("ever", "host", "slots", "streak")
 
     def __init__(self, host: str) -> None:
         self.host = host
         self.ever = Histogram()
+        self.streak = Streak()
         self.slots: deque[tuple[int, Tally]] = deque(maxlen=_SLOTS)
 
     def tally(self, slot: int) -> Tally:
@@ -170,8 +172,11 @@ class Book:
         """Take one that has ended; about 15 us, on Beamlens's own thread."""
         slot = int(call.at + (call.took or 0.0)) // SLOT
         self.total += 1
-        _past(self._hosts, call.host, call.host, slot, MOST_HOSTS).tally(slot).add(call)
+        host = _past(self._hosts, call.host, call.host, slot, MOST_HOSTS)
+        host.tally(slot).add(call)
+        host.streak.add(call)
         _past(self._routes, call.route, call.host, slot, MOST_ROUTES).tally(slot).add(call)
+        call.path = ""  # the route says enough, and no id is kept
         if call.failed:
             self._failed.append(call)
         self._keep_if_slow(slot, call)
@@ -204,6 +209,11 @@ class Book:
         if past.slots:
             found.merge(past.slots[-1][1].took)
         return found
+
+    def down(self) -> dict[str, Streak]:
+        """Hosts that fail each time, to what came of the calls to them."""
+        now = clock.time()
+        return {name: replace(past.streak) for name, past in self._hosts.items() if past.streak.down(now)}
 
     def names(self) -> list[str]:
         """The hosts that are known."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import sys
 import threading
 import time
@@ -25,6 +26,8 @@ Stage = Literal["pool", "wire", "body"]
 Limit = Literal["set", "none", "unknown"]
 
 _MOST_HOST = 100
+_MOST_PATH = 500
+_PATH_END = re.compile(r"[?#]")
 _DEFAULT_PORTS = (80, 443, None)
 
 
@@ -52,15 +55,16 @@ class Call:
         raised: Name of the exception's type.
         received: Bytes of the body; ``None`` when nobody counted.
         over: It has ended.
-        response: A weak reference to the library's response, for whoever looks whether it was closed.
+        response: A weak reference to the library's response, for whoever looks whether it was closed; until then to the
+            connection, where the program may just drop it.
         returned: The library has given its answer to the program.
         drained: Its body has ended.
-        again: Hash of its address, by which a retry is known from a redirect.
+        claims: Taken out by whoever ends it: the host's thread, or one that finds it dropped.
         connecting: Seconds of the wait for a connection that went into making one.
     """
 
     __slots__ = (
-        "__weakref__", "_route", "again", "at", "began", "connecting", "drained", "error", "first_byte", "host",
+        "__weakref__", "_route", "at", "began", "claims", "connecting", "drained", "error", "first_byte", "host",
         "library", "limit", "method", "over", "path", "pool_wait", "raised", "received", "request", "response",
         "retries", "returned", "site", "stage", "status", "thread", "took",
     )  # fmt: skip
@@ -86,7 +90,7 @@ class Call:
         self.received: int | None = None
         self.over = self.returned = self.drained = False
         self.response: Callable[[], Any] | None = None
-        self.again = 0
+        self.claims = [None]
         self._route: str | None = None
 
     @property
@@ -188,8 +192,11 @@ def begin(library: Library, method: str, host: str, port: int | None, path: str,
         site = _find_site(frame)
         if (site is None or is_library_file(site.file)) and _is_own(frame):
             return None
-        shown = host[:_MOST_HOST] if port in _DEFAULT_PORTS else f"{host[:_MOST_HOST]}:{port}"
-        call = Call(library, method, shown, path.partition("?")[0], site)
+        name = host.rpartition("@")[2][:_MOST_HOST]  # urllib.request leaves a password in it
+        if ":" in name and not name.startswith("["):
+            name = f"[{name}]"
+        shown = name if port in _DEFAULT_PORTS else f"{name}:{port}"
+        call = Call(library, method, shown, _PATH_END.split(path[:_MOST_PATH], maxsplit=1)[0], site)
     except Exception:  # noqa: BLE001 - the host's call must not fail
         next(_lost)
         return None
@@ -236,7 +243,9 @@ def finish(call: Call, error: BaseException | None = None, *, at: float | None =
         error: What ended it, unless it was answered.
         at: When, in seconds since it began; now by default.
     """
-    if call.over:
+    try:
+        call.claims.pop()
+    except IndexError:
         return
     try:
         call.over = True

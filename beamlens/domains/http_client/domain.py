@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 from beamlens.detect import Reading, Sensor, SensorState, Told
 from beamlens.domains.arguments import clamp, error
 from beamlens.domains.domain import Domain, callback
-from beamlens.domains.http_client import call as calls
 from beamlens.domains.http_client import taps, why
 from beamlens.domains.http_client.book import WINDOW, Tally
 from beamlens.domains.http_client.call import Call
@@ -20,6 +19,7 @@ from beamlens.domains.http_client.views import ended_row, in_flight_row, ms, sit
 from beamlens.domains.http_client.watch import Watch
 from beamlens.evidence import Evidence
 from beamlens.metrics import Metric
+from beamlens_actors import clock
 from beamlens_supervision import ChildSpec
 
 _SORTS = {"time": "total_s", "count": "count", "p95": "p95_ms", "errors": "errors", "in_flight": "in_flight"}
@@ -48,29 +48,75 @@ class HttpClientDomain(Domain):
     name: ClassVar[str] = "http_client"
     title: ClassVar[str] = "Outgoing HTTP calls"
     metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric("calls_per_s", "1/s", description="ended, over the last minute"),
-        Metric("count_1m", "calls", description="ended in the last minute"),
-        Metric("error_count_1m", "calls", description="failed in the last minute; 4xx are no failures"),
-        Metric("error_pct", "%", description="failed among those of the last minute"),
+        Metric("calls_per_s", "1/s", description="ended, over the last minute", direction="none"),
+        Metric("count_1m", "calls", description="ended in the last minute", direction="none"),
+        Metric(
+            "error_count_1m", "calls", description="failed in the last minute; 4xx are no failures", direction="none"
+        ),
+        Metric(
+            "error_pct",
+            "%",
+            description="failed among those of the last minute",
+            direction="up",
+            matters=5,
+            of="count_1m",
+        ),
         Metric("by_error", description="failures of the last minute by kind"),
         Metric("by_status", description="answers of the last minute by status class"),
-        Metric("cancelled_1m", "calls", description="given up by the program in the last minute"),
-        Metric("p50_ms", "ms", description="median time of the last minute"),
-        Metric("p95_ms", "ms", description="95th percentile of the last minute"),
-        Metric("p99_ms", "ms", description="99th percentile of the last minute"),
-        Metric("first_byte_p95_ms", "ms", description="95th percentile until the headers of the answer"),
-        Metric("in_flight", "calls", description="under way now"),
-        Metric("oldest_in_flight_s", "s", description="age of the oldest that has no answer yet"),
-        Metric("late", "calls", description="in flight for longer than is usual for their host"),
-        Metric("without_timeout", "calls", description="in flight without an answer and with no timeout set"),
-        Metric("retries_1m", "retries", description="made by the libraries in the last minute"),
-        Metric("pool_waiting", "calls", description="that wait for a free connection now"),
-        Metric("pool_wait_ms", "ms", high=1000, critical=10_000, description="longest wait of now and the last 10 s"),
-        Metric("received_mb_1m", "MB", description="bodies of the last minute, where their length is known"),
-        Metric("hosts", "hosts", description="called in the last minute"),
+        Metric(
+            "cancelled_1m",
+            "calls",
+            description="given up by the program in the last minute",
+            direction="up",
+            matters=10,
+        ),
+        Metric("p50_ms", "ms", description="median time of the last minute", direction="up", matters=20),
+        Metric("p95_ms", "ms", description="95th percentile of the last minute", direction="up", matters=50),
+        Metric("p99_ms", "ms", description="99th percentile of the last minute", direction="none"),
+        Metric(
+            "first_byte_p95_ms", "ms", description="95th percentile until the headers of the answer", direction="none"
+        ),
+        Metric("in_flight", "calls", description="under way now", direction="up", matters=10),
+        Metric(
+            "oldest_in_flight_s", "s", description="age of the oldest that has no answer yet", direction="up", matters=5
+        ),
+        Metric(
+            "late", "calls", description="in flight for longer than is usual for their host", direction="up", matters=3
+        ),
+        Metric(
+            "without_timeout",
+            "calls",
+            description="in flight without an answer and with no timeout set",
+            direction="none",
+        ),
+        Metric(
+            "retries_1m", "retries", description="made by the libraries in the last minute", direction="up", matters=10
+        ),
+        Metric("pool_waiting", "calls", description="that wait for a free connection now", direction="up", matters=3),
+        Metric(
+            "pool_wait_ms",
+            "ms",
+            high=1000,
+            critical=10_000,
+            description="longest wait of now and the last 10 s",
+            matters=200,
+        ),
+        Metric(
+            "received_mb_1m",
+            "MB",
+            description="bodies of the last minute, where their length is known",
+            direction="none",
+        ),
+        Metric("hosts", "hosts", description="called in the last minute", direction="none"),
         Metric("slowest_host", description="the one with the highest p95 of the last minute"),
         Metric("libraries", description="those that are listened to"),
-        Metric("dropped", "calls", description="not in the numbers above, since recording began"),
+        Metric(
+            "dropped",
+            "calls",
+            description="not in the numbers above, since recording began",
+            kind="counter",
+            direction="none",
+        ),
     )
 
     def __init__(self, stuck_after: float = 30.0) -> None:
@@ -147,7 +193,7 @@ class HttpClientDomain(Domain):
             "hosts": len(hosts),
             "slowest_host": max(hosts, key=lambda name: hosts[name].took.percentile(0.95) or 0.0, default=None),
             "libraries": taps.heard(),
-            "dropped": self.recorder.dropped() + calls.lost(),
+            "dropped": self.recorder.dropped(),
         }
         missing = {name: "no call in the last minute" for name, value in data.items() if value is None}
         return {**data, "_unavailable": missing} if missing else data
@@ -169,12 +215,14 @@ class HttpClientDomain(Domain):
         """Which host and route, and which line of the program; about 1 ms."""
         name, lately = sensor.name, int(why.LATELY)
         with self._watching:
-            slow, failing = list(self._watch.slow), list(self._watch.failing)
+            slow, failing, down = list(self._watch.slow), list(self._watch.failing), dict(self._watch.down)
             stuck, late = list(self._watch.stuck), list(self._watch.late)
         if name == "failing_host":
             with self.recorder.reading() as book:
-                failed, hosts = book.failed(why.LATELY), book.hosts(lately)
-            return why.failing(failed, hosts, failing)
+                failed, hosts = book.failed(), book.hosts(lately)
+            now = clock.time()
+            since = {host: now - down[host].began + 1.0 if host in down else why.LATELY for host in failing}
+            return why.failing(failed, hosts, {host: max(why.LATELY, seconds) for host, seconds in since.items()})
         if name == "slow_host":
             with self.recorder.reading() as book:
                 routes = {host: book.routes(lately, host) for host in slow}

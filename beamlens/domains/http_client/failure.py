@@ -21,7 +21,7 @@ _NAMES = {
     "ServerDisconnectedError": "reset", "RemoteProtocolError": "reset", "ReadError": "reset", "WriteError": "reset",
     "RemoteDisconnected": "reset", "IncompleteRead": "reset", "ClientPayloadError": "reset", "ProtocolError": "reset",
 }  # fmt: skip
-_CANCELLED = (asyncio.CancelledError, concurrent.futures.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
+_CANCELLED = (asyncio.CancelledError, concurrent.futures.CancelledError)
 _TYPES: tuple[tuple[type[BaseException], str], ...] = (
     (socket.gaierror, "dns"),
     (ConnectionRefusedError, "refused"),
@@ -37,6 +37,8 @@ def kind_of(error: BaseException) -> str:
     """One of `KINDS`, or `CANCELLED`; about 5 us, on the host's thread. Runs no code of the exception's own."""
     if isinstance(error, _CANCELLED):
         return CANCELLED
+    if not isinstance(error, Exception) and not type(error).__name__.endswith("Timeout"):
+        return CANCELLED  # as trio and gevent give up; gevent's Timeout is none of these
     found = [kind for one in _chain(error) if (kind := _kind(one)) is not None]
     return min(found, key=_RANK.__getitem__, default="other")
 
@@ -50,7 +52,9 @@ def _chain(error: BaseException) -> list[BaseException]:
             continue
         found.append(one)
         # What was being handled only counts where nobody said what the cause is.
-        cause = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
+        cause = one.__cause__  # "or" would ask whether it is true, which may be the program's code
+        if cause is None and not one.__suppress_context__:
+            cause = one.__context__
         inner = one.exceptions if isinstance(one, BaseExceptionGroup) else ()
         reason = one.__dict__.get("reason")  # urllib3's and urllib's own word for the cause
         left += [each for each in (cause, reason, *inner) if isinstance(each, BaseException)]

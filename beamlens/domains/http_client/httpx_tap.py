@@ -12,6 +12,7 @@ from beamlens.domains.http_client.call import Call, answered, begin, count_lost,
 from beamlens.domains.http_client.patching import Alive, Method, Patch
 
 _LEAST_WAIT = 0.001
+_CONNECTING = ("connection.", "proxy.", "socks")
 _CONNECTS = frozenset({"connection.connect_tcp.started", "connection.connect_unix_socket.started"})
 
 
@@ -56,9 +57,14 @@ def _tracing(extensions: dict[str, Any], call: Call) -> dict[str, Any]:
 
     def trace(name: str, info: Any) -> Any:
         hear(name)
-        return None if before is None else before(name, info)
+        if before is not None:
+            return before(name, info)
+        if not name.startswith(_CONNECTING):
+            ours.pop("trace", None)  # all is heard; each further word would cost 3 us
+        return None
 
-    return {**extensions, "trace": trace}
+    ours = {**extensions, "trace": trace}
+    return ours
 
 
 def _tracing_async(extensions: dict[str, Any], call: Call) -> dict[str, Any]:
@@ -69,8 +75,11 @@ def _tracing_async(extensions: dict[str, Any], call: Call) -> dict[str, Any]:
         hear(name)
         if before is not None:
             await before(name, info)
+        elif not name.startswith(_CONNECTING):
+            ours.pop("trace", None)
 
-    return {**extensions, "trace": trace}
+    ours = {**extensions, "trace": trace}
+    return ours
 
 
 def _handle_request(original: Method, alive: Alive) -> Method:
@@ -87,7 +96,7 @@ def _handle_request(original: Method, alive: Alive) -> Method:
             raise
         finally:
             request.extensions = extensions
-        return _answer(call, response, 0)
+        return _answer(call, response, _told)
 
     return handle_request
 
@@ -106,7 +115,7 @@ def _handle_async_request(original: Method, alive: Alive) -> Method:
             raise
         finally:
             request.extensions = extensions
-        return _answer(call, response, 1)
+        return _answer(call, response, _told_async)
 
     return handle_async_request
 
@@ -117,11 +126,11 @@ def _failed(call: Call, error: BaseException) -> None:
     finish(call, error)
 
 
-def _answer(call: Call, response: Any, kind: int) -> Any:
+def _answer(call: Call, response: Any, stream: Callable[[], type[Any]]) -> Any:
     try:
         answered(call, response.status_code, response)
         call.received = 0
-        response.stream = _streams()[kind](response.stream, call)
+        response.stream = stream()(response.stream, call)
         call.returned = True
     except Exception:  # noqa: BLE001 - the host's call must not fail
         count_lost()
@@ -130,11 +139,10 @@ def _answer(call: Call, response: Any, kind: int) -> Any:
 
 
 @functools.cache
-def _streams() -> tuple[type[Any], type[Any]]:
-    """Streams that tell when they end; their bases are httpx's, which is imported whenever one is needed."""
-    httpx: Any = sys.modules["httpx"]
+def _told() -> type[Any]:
+    """A stream that tells when it ends; its base is httpx's, which is imported whenever one is needed."""
 
-    class Told(httpx.SyncByteStream):  # type: ignore[misc]
+    class Told(sys.modules["httpx"].SyncByteStream):  # type: ignore[misc]
         def __init__(self, inner: Any, call: Call) -> None:
             self._inner, self._call = inner, call
 
@@ -144,7 +152,9 @@ def _streams() -> tuple[type[Any], type[Any]]:
                 for part in self._inner:
                     call.received = (call.received or 0) + len(part)
                     yield part
-            except Exception as error:
+            except GeneratorExit:  # not read further
+                raise
+            except BaseException as error:
                 finish(call, error)
                 raise
 
@@ -154,7 +164,14 @@ def _streams() -> tuple[type[Any], type[Any]]:
             finally:
                 finish(self._call)
 
-    class ToldAsync(httpx.AsyncByteStream):  # type: ignore[misc]
+    return Told
+
+
+@functools.cache
+def _told_async() -> type[Any]:
+    """The same for asyncio and trio."""
+
+    class ToldAsync(sys.modules["httpx"].AsyncByteStream):  # type: ignore[misc]
         def __init__(self, inner: Any, call: Call) -> None:
             self._inner, self._call = inner, call
 
@@ -164,7 +181,9 @@ def _streams() -> tuple[type[Any], type[Any]]:
                 async for part in self._inner:
                     call.received = (call.received or 0) + len(part)
                     yield part
-            except Exception as error:
+            except GeneratorExit:  # not read further
+                raise
+            except BaseException as error:
                 finish(call, error)
                 raise
 
@@ -174,7 +193,7 @@ def _streams() -> tuple[type[Any], type[Any]]:
             finally:
                 finish(self._call)
 
-    return Told, ToldAsync
+    return ToldAsync
 
 
 PATCHES = (

@@ -9,7 +9,8 @@ from typing import Any
 
 from beamlens.domains.http_client import taps
 from beamlens.domains.http_client.book import Book
-from beamlens.domains.http_client.call import Call, finish
+from beamlens.domains.http_client.call import Call, finish, lost
+from beamlens.domains.http_client.failure import CANCELLED
 from beamlens.domains.underway import Ended, UnderWay
 from beamlens.probes.rates import Rates
 from beamlens_actors import clock
@@ -29,11 +30,13 @@ class CallRecorder:
         self._lock = threading.Lock()
         self._in_flight: UnderWay[Call] = UnderWay(MOST_IN_FLIGHT)
         self._ended: Ended[Call] = Ended(_MOST_PENDING)
+        self._lost_before = 0
 
     def install(self) -> None:
         """Begin to record. What an earlier process had in flight is not in flight here."""
         if self.since is None:
             self.since = clock.time()
+            self._lost_before = lost()
             self._lock = threading.Lock()
             self._in_flight.clear()
         taps.add(self)
@@ -76,11 +79,19 @@ class CallRecorder:
         for call in self._in_flight.oldest_first():
             if call.returned:
                 _reap(call)
+            elif call.library == "http.client" and call.response is not None and call.response() is None:
+                call.error = CANCELLED  # its connection was dropped before the answer was asked for
+                finish(call)
 
     def dropped(self) -> int:
-        """Calls that ended while 10 000 others waited to be entered, or not seen in flight since 5000 others were."""
+        """Calls that are missing in the book or among those in flight, and those that could not be told of.
+
+        Missing are those that ended while 10 000 others waited to be entered, or that began while 5000 others were in
+        flight.
+        """
         with self.reading() as book:
-            return self._ended.lost(book.total) + self._in_flight.unseen
+            missing = self._ended.lost(book.total) + self._in_flight.unseen
+        return missing + lost() - self._lost_before
 
 
 def _reap(call: Call) -> None:

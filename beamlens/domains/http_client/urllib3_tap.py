@@ -17,7 +17,7 @@ def _urlopen(original: Method, alive: Alive) -> Method:
     def urlopen(self: Any, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
         if not alive():
             return original(self, method, url, *args, **kwargs)
-        call = _begin(self, method, url)
+        call = _begin(self, method, url, kwargs["retries"] if "retries" in kwargs else next(iter(args[2:3]), None))
         if call is None:
             return original(self, method, url, *args, **kwargs)
         before = CURRENT.get()
@@ -35,22 +35,25 @@ def _urlopen(original: Method, alive: Alive) -> Method:
     return urlopen
 
 
-def _begin(pool: Any, method: str, url: str) -> Call | None:
+def _begin(pool: Any, method: str, url: str, policy: Any) -> Call | None:
     try:
         outer = CURRENT.get()
         if outer is not None and not outer.over and outer.library == "urllib3" and outer.thread == _ident():
             # urllib3 calls itself for the next try, and to follow a redirect.
-            if outer.again == hash(url):
+            if not _is_redirect(policy):
                 outer.retries += 1
             return None
         host, port, path = target(pool.host, pool.port, url)
-        call = begin("urllib3", method, host, port, path, depth=3)
-        if call is not None:
-            call.again = hash(url)
-        return call
+        return begin("urllib3", method, host, port, path, depth=3)
     except Exception:  # noqa: BLE001 - the host's call must not fail
         count_lost()
         return None
+
+
+def _is_redirect(policy: Any) -> bool:
+    """Whether the last thing that urllib3's `Retry` has noted of a call is that it was sent elsewhere."""
+    history: Any = getattr(policy, "history", ())
+    return bool(history) and history[-1].redirect_location is not None
 
 
 _ident = threading.get_ident

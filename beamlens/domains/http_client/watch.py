@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import statistics
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from beamlens.detect import Reading, Severity, Shift
 from beamlens.domains.http_client.book import SLOT, Tally
 from beamlens.domains.http_client.call import Call
 from beamlens.domains.http_client.recorder import CallRecorder
+from beamlens.domains.http_client.streak import Streak
 from beamlens_actors import clock
 
 _SPAN = 2 * SLOT
@@ -69,6 +70,7 @@ class Watch:
         self._waited = 0.0
         self.slow: list[str] = []
         self.failing: list[str] = []
+        self.down: dict[str, Streak] = {}
         self.late: list[Call] = []
         self.stuck: list[Call] = []
         self.readings: dict[str, Reading] = {}
@@ -82,6 +84,7 @@ class Watch:
         self._at = now
         with self._recorder.reading() as book:
             hosts = book.hosts(_SPAN)
+            self.down = book.down()
         busiest = sorted(hosts.items(), key=lambda item: -item[1].took.total)[:_MOST_WATCHED]
         self._judge_hosts(now, busiest)
         under_way = self._recorder.in_flight()
@@ -126,7 +129,8 @@ class Watch:
         self.slow.sort(key=lambda host: -_times(self._usual[host].is_slow))
         self.failing.sort(key=lambda host: -self._usual[host].fails.data["level"])
         self.readings["slow_host"] = self._usual[self.slow[0]].is_slow if self.slow else _QUIET
-        self.readings["failing_host"] = self._usual[self.failing[0]].fails if self.failing else _QUIET
+        self.readings["failing_host"] = self._usual[self.failing[0]].fails if self.failing else _down(self.down)
+        self.failing += [host for host in self.down if host not in self.failing]
 
     def _forget(self, busy: set[str]) -> None:
         """A host that rests is neither slow nor failing now; make room for new ones."""
@@ -193,6 +197,16 @@ class Watch:
         severity: Severity = "critical" if late >= _PILED_UP else "warning"
         data = {"late": float(late), "in_flight": float(len(waiting))}
         return Reading(active=True, reason=reason, severity=severity, data=data)
+
+
+def _down(hosts: Mapping[str, Streak]) -> Reading:
+    """Hosts that are called too seldom for a share to say anything, and fail each time."""
+    if not hosts:
+        return _QUIET
+    host, streak = max(hosts.items(), key=lambda item: item[1].count)
+    seconds = streak.latest - streak.began
+    reason = f"the last {streak.count} calls to {host}, in {seconds:.0f} s, failed without exception"
+    return Reading(active=True, reason=reason, severity="warning", data={"level": 100.0, "calls": float(streak.count)})
 
 
 def _of(some: int, every: int) -> str:

@@ -9,6 +9,7 @@ from beamlens.domains.http_client.book import Tally
 from beamlens.domains.http_client.call import Call
 from beamlens.evidence import CauseKind, Evidence, Strength
 from beamlens.probes.call_site import Site
+from beamlens_actors import clock
 
 LATELY = 20.0
 """Seconds back to which is looked."""
@@ -22,18 +23,22 @@ _SAID = {
 }  # fmt: skip
 
 
-def failing(failed: Sequence[Call], tallies: Mapping[str, Tally], hosts: Sequence[str]) -> list[Evidence]:
+def failing(failed: Sequence[Call], tallies: Mapping[str, Tally], since: Mapping[str, float]) -> list[Evidence]:
     """The failures of some hosts.
 
     Args:
-        failed: All failures of the last `LATELY` seconds, newest first.
-        tallies: Host to its sums over these.
-        hosts: The hosts in question.
+        failed: All failures that are known, newest first.
+        tallies: Host to its sums over the last `LATELY` seconds.
+        since: Each host in question to the seconds that are to be looked back, at least `LATELY`.
     """
-    return [piece for host in hosts for piece in _failing(host, [one for one in failed if one.host == host], tallies)]
+    now, found = clock.time(), []
+    for host, seconds in since.items():
+        mine = [one for one in failed if one.host == host and one.at + (one.took or 0.0) >= now - seconds]
+        found += _failing(host, mine, tallies, seconds)
+    return found
 
 
-def _failing(host: str, failed: Sequence[Call], tallies: Mapping[str, Tally]) -> list[Evidence]:
+def _failing(host: str, failed: Sequence[Call], tallies: Mapping[str, Tally], seconds: float) -> list[Evidence]:
     if not failed:
         return []
     kinds = Counter(call.error for call in failed)
@@ -44,7 +49,7 @@ def _failing(host: str, failed: Sequence[Call], tallies: Mapping[str, Tally]) ->
     raised = Counter(call.raised or str(call.status) for call in failed).most_common(1)[0][0]
     retries = sum(call.retries for call in failed)
     text = (
-        f"{len(failed)} of {calls} calls to {host} failed in the last {LATELY:.0f} s: "
+        f"{len(failed)} of {calls} calls to {host} failed in the last {seconds:.0f} s: "
         f"{', '.join(f'{_SAID[name]} ({count})' for name, count in kinds.most_common(3))} [{raised}]; "
         f"{at_site} of them made at {site or _UNKNOWN}, mostly {route}"
         f"{f'; they were retried {retries} times' if retries else ''}"

@@ -44,7 +44,12 @@ class LoggerDomain(Domain):
         ),
         Metric("warning_count_1m", "records", description="WARNING in the last minute", direction="up", matters=30),
         Metric(
-            "error_rate_pct", "%", description="errors among the records of the last minute", direction="up", matters=10
+            "error_rate_pct",
+            "%",
+            description="errors among the records of the last minute",
+            direction="up",
+            matters=10,
+            of="total_count_1m",
         ),
         Metric(
             "unique_error_modules",

@@ -36,14 +36,16 @@ class OverloadDomain(Domain):
         Metric("overload_severity", description="none, transient, sustained (a minute), critical (runs full)"),
         Metric("overload_type", description="none, queue_growth, queue_overflow (items are lost), cascade"),
         Metric("bottleneck_location", description="the queue that grows, or runs full first"),
-        Metric("queues", "queues", description="that are found"),
-        Metric("growing_queues", "queues", description="that grow faster than they drain"),
-        Metric("affected_processes", "queues", description="with more than 100 items"),
-        Metric("total_queue_depth", "items", description="in all queues"),
-        Metric("max_queue_depth", "items", description="in the deepest one"),
+        Metric("queues", "queues", description="that are found", direction="none"),
+        Metric("growing_queues", "queues", description="that grow faster than they drain", direction="up", matters=1),
+        Metric("affected_processes", "queues", description="with more than 100 items", direction="up", matters=1),
+        Metric("total_queue_depth", "items", description="in all queues", direction="up", matters=500),
+        Metric("max_queue_depth", "items", description="in the deepest one", direction="up", matters=100),
         Metric("recommended_action", description="what to look at first"),
-        Metric("time_to_overflow_s", "s", description="until the first bound is reached, as measured"),
-        Metric("left_out", "queues", description="not looked at, because there are more than 500"),
+        Metric(
+            "time_to_overflow_s", "s", description="until the first bound is reached, as measured", direction="none"
+        ),
+        Metric("left_out", "queues", description="not looked at, because there are more than 500", direction="none"),
     )
 
     def __init__(self, *, queues: Mapping[str, Any] | None = None) -> None:

@@ -51,10 +51,16 @@ class RequestsDomain(Domain):
             "error_count_1m",
             "requests",
             description="failed: status 500 and above, exceptions, failed tasks",
+            direction="none",
+        ),
+        Metric(
+            "error_pct",
+            "%",
+            description="failed among those of the last minute",
             direction="up",
             matters=5,
+            of="count_1m",
         ),
-        Metric("error_pct", "%", description="failed among those of the last minute", direction="up", matters=5),
         Metric(
             "aborted_1m",
             "requests",

@@ -12,29 +12,60 @@ from beamlens.metrics import Metric
 
 METRICS: tuple[Metric, ...] = (
     Metric("memory_mb", "MB", description="resident memory", matters=32),
+    Metric("memory_limit_mb", "MB", description="the memory limit", direction="none"),
     Metric("memory_utilization_pct", "%", high=85, critical=95, description="of the memory limit"),
     Metric("thread_count", "threads", description="threads of the process"),
+    Metric("thread_limit", "threads", description="the thread limit", direction="none"),
     Metric("thread_utilization_pct", "%", high=80, critical=95, description="of the thread limit"),
     Metric("descriptor_count", "descriptors", description="open file descriptors"),
+    Metric("descriptor_limit", "descriptors", description="the descriptor limit", direction="none"),
     Metric("descriptor_utilization_pct", "%", high=80, critical=95, description="of the descriptor limit"),
-    Metric("interned_strings", "strings", description="interned strings, CPython 3.12 and later"),
+    Metric("interned_strings", "strings", description="interned strings, CPython 3.12 and later", direction="none"),
     Metric(
         "run_queue_ms",
         "ms",
         description="95th percentile of how late a sleeping thread wakes, for any reason",
         matters=50,
+        direction="up",
     ),
-    Metric("gil_wait_pct", "%", description="share of time that a thread waits for the GIL", matters=20),
-    Metric("gil_contention_ms", "ms", description="median wait for the GIL", matters=5),
-    Metric("gil_stall_ms", "ms", description="longest wait for the GIL in the last three seconds", matters=50),
+    Metric(
+        "gil_wait_pct", "%", description="share of time that a thread waits for the GIL", matters=20, direction="up"
+    ),
+    Metric("gil_contention_ms", "ms", description="median wait for the GIL", matters=5, direction="up"),
+    Metric(
+        "gil_stall_ms",
+        "ms",
+        description="longest wait for the GIL in the last three seconds",
+        direction="none",
+    ),
     Metric("cpu_pct", "%", description="CPU of the process; 100 is one core", direction="none"),
-    Metric("cores", "cores", description="cores that the process may use"),
-    Metric("event_loops", "loops", description="event loops of asyncio that run"),
-    Metric("loop_lag_ms", "ms", description="how late a loop answered last, the latest of all"),
-    Metric("loop_blocked_pct", "%", description="share of 15 s that a loop was blocked by its own callbacks"),
-    Metric("task_count", "tasks", description="asyncio tasks"),
-    Metric("executor_queue", "tasks", description="tasks in line for a thread pool, the longest line"),
-    Metric("executor_stuck_s", "s", description="how long all threads of a pool stand still while tasks wait"),
+    Metric("cores", "cores", description="cores that the process may use", direction="none"),
+    Metric("event_loops", "loops", description="event loops of asyncio that run", direction="none"),
+    Metric(
+        "loop_lag_ms", "ms", description="how late a loop answered last, the latest of all", direction="up", matters=100
+    ),
+    Metric(
+        "loop_blocked_pct",
+        "%",
+        description="share of 15 s that a loop was blocked by its own callbacks",
+        direction="up",
+        matters=10,
+    ),
+    Metric("task_count", "tasks", description="asyncio tasks", direction="up", matters=200),
+    Metric(
+        "executor_queue",
+        "tasks",
+        description="tasks in line for a thread pool, the longest line",
+        direction="up",
+        matters=200,
+    ),
+    Metric(
+        "executor_stuck_s",
+        "s",
+        description="how long all threads of a pool stand still while tasks wait",
+        direction="up",
+        matters=5,
+    ),
 )
 
 # More than ordinary warm-ups: 30 MB of caches that fill, pools of 20 threads or connections.

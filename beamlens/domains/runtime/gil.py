@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 
@@ -16,6 +17,7 @@ _FIND = 0.6
 _SECONDS = 2.4
 _MOST_OF_IT = 0.6
 _ONE_LINE = 0.5
+_SLEEPS = re.compile(r"\bsleep\(")
 
 
 def explain(sensor: SensorState) -> list[Evidence]:
@@ -25,16 +27,19 @@ def explain(sensor: SensorState) -> list[Evidence]:
         return [_nobody()]
     name, native, share = thread
     burnt = stacks.sample_burning(native, _SECONDS)
-    if not burnt.lines or burnt.total <= 0:
+    lines = _without_sleep(burnt.lines)
+    if not lines or burnt.total <= 0:
         return [_nobody()]
-    function = _hot_function(burnt.lines)
-    place, in_line, in_function = _hot_line(burnt.lines, function)
+    function = _hot_function(lines)
+    place, in_line, in_function = _hot_line(lines, function)
     of_all = in_function / burnt.total
     text = (
         f"thread {name!r} used {share:.0%} of the process's CPU time, {burnt.total / _SECONDS:.0%} of a processor; "
         f"{of_all:.0%} of it in {function[1]}, {in_line / in_function:.0%} of that at {place}: {line_of(place)}"
     )
-    conclusive = share >= _MOST_OF_IT and of_all >= _MOST_OF_IT and in_line / in_function >= _ONE_LINE
+    # Who burns less than the others wait does not make them wait: he may be starved with the GIL in his hands.
+    amount = burnt.total / _SECONDS >= sensor.value / 100 if sensor.metric == "gil_wait_pct" else True
+    conclusive = amount and share >= _MOST_OF_IT and of_all >= _MOST_OF_IT and in_line / in_function >= _ONE_LINE
     return [
         Evidence(
             text=text,
@@ -69,6 +74,17 @@ def _hottest_thread() -> tuple[str, int, float] | None:
     native = max(burnt, key=lambda key: burnt[key])
     share = min(1.0, burnt[native] / total)
     return (threads[native], native, share) if share >= 0.33 else None
+
+
+def _without_sleep(lines: Counter[Frame]) -> Counter[Frame]:
+    """Who works in short bursts is seen where it sleeps in between: what was burnt before is not that line's."""
+    return Counter(
+        {
+            frame: spent
+            for frame, spent in lines.items()
+            if frame.line < 1 or not _SLEEPS.search(line_of(Place(file=frame.file, line=frame.line)))
+        }
+    )
 
 
 def _function_of(frame: Frame) -> tuple[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
@@ -13,6 +12,7 @@ from beamlens.domains.domain import Domain, callback
 from beamlens.domains.sup import watch, why
 from beamlens.domains.sup.census import Census, Supervised
 from beamlens.domains.sup.kinship import Kinship
+from beamlens.domains.sup.mailboxes import Mailboxes
 from beamlens.domains.sup.processes import ChildProcess, Processes
 from beamlens.domains.sup.recorder import RESTARTED, SupRecorder
 from beamlens.domains.sup.store import SupStore
@@ -27,8 +27,8 @@ from beamlens.domains.sup.views import (
 )
 from beamlens.evidence import Evidence
 from beamlens.metrics import Metric
-from beamlens_actors import ActorRef, abandoned, clock, living_actors, ties
-from beamlens_supervision import ChildSpec, ParentRef
+from beamlens_actors import ActorRef, abandoned, clock
+from beamlens_supervision import ChildSpec
 
 _MOST_LISTED = 200
 _SHOWN_NAMES = 30
@@ -38,9 +38,9 @@ class SupDomain(Domain):
     """Supervision trees of this process, the host's and Beamlens's own, all actors (plain Pykka too), child processes.
 
     Numbers named ``own`` are of Beamlens's own trees; all others are the host's. A crash loop is a worker that crashed
-    three times within a minute, or over which its supervisor gave up: then all under that supervisor is gone, and its
-    own supervisor, if there is one, has to start it again. Orphans outlived their supervisor; unlinked actors have
-    nobody who would hear of their end.
+    three times within a minute, or steadily five times within ten, or over which its supervisor gave up: then all under
+    that supervisor is gone, and its own supervisor, if there is one, has to start it again. Orphans outlived their
+    supervisor; unlinked actors have nobody who would hear of their end.
 
     Normal: a crash now and then with one restart, some stopped children, mailboxes that empty themselves, child
     processes that come and go, a zombie for a few seconds. Worth an alert: crash loops (say exception and line), a
@@ -50,29 +50,85 @@ class SupDomain(Domain):
     name: ClassVar[str] = "sup"
     title: ClassVar[str] = "Supervision"
     metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric("supervisor_count", "supervisors", description="of the host's"),
-        Metric("total_children", "children", description="of the host's supervisors"),
-        Metric("active_children", "children", description="of these, running"),
-        Metric("own_supervisor_count", "supervisors", description="of Beamlens's own"),
-        Metric("own_children", "children", description="of Beamlens's own supervisors"),
-        Metric("busy_supervisors", "supervisors", description="that gave no answer in 0.2 s: starting or ending one"),
-        Metric("actors", "actors", description="that live, plain Pykka included"),
-        Metric("restarts_1m", "restarts", description="of the host's children, in the last minute"),
-        Metric("own_restarts_1m", "restarts", description="of Beamlens's own, in the last minute"),
-        Metric("crashes_1m", "crashes", description="of supervised children, in the last minute"),
-        Metric("crash_loops", "workers", description="of the host's, that crash again and again"),
-        Metric("gave_up_1h", "supervisors", description="that gave up in the last hour"),
-        Metric("orphans", "actors", description="that outlived their supervisor"),
-        Metric("unlinked", "actors", description="that nobody would hear the end of"),
-        Metric("mailbox_messages", "messages", description="that wait, in all mailboxes"),
-        Metric("largest_mailbox", "messages", description="the fullest of the host's"),
+        Metric("supervisor_count", "supervisors", description="of the host's", direction="none"),
+        Metric("total_children", "children", description="of the host's supervisors", direction="none"),
+        Metric("active_children", "children", description="of these, running", direction="none"),
+        Metric("own_supervisor_count", "supervisors", description="of Beamlens's own", direction="none"),
+        Metric("own_children", "children", description="of Beamlens's own supervisors", direction="none"),
+        Metric(
+            "busy_supervisors",
+            "supervisors",
+            description="that gave no answer in 0.2 s: starting or ending one",
+            direction="up",
+            matters=2,
+        ),
+        Metric("actors", "actors", description="that live, plain Pykka included", direction="up", matters=1000),
+        Metric(
+            "restarts_1m",
+            "restarts",
+            description="of the host's children, in the last minute",
+            direction="up",
+            matters=3,
+        ),
+        Metric(
+            "own_restarts_1m",
+            "restarts",
+            description="of Beamlens's own, in the last minute",
+            direction="up",
+            matters=3,
+        ),
+        Metric(
+            "crashes_1m", "crashes", description="of supervised children, in the last minute", direction="up", matters=3
+        ),
+        Metric(
+            "crash_loops", "workers", description="of the host's, that crash again and again", direction="up", matters=1
+        ),
+        Metric(
+            "gave_up_1h",
+            "supervisors",
+            description="of the host's, that gave up in the last hour",
+            direction="up",
+            matters=1,
+        ),
+        Metric("orphans", "actors", description="that outlived their supervisor", direction="up", matters=3),
+        Metric("unlinked", "actors", description="that nobody would hear the end of", direction="none"),
+        Metric("mailbox_messages", "messages", description="that wait, in all mailboxes", direction="up", matters=500),
+        Metric("largest_mailbox", "messages", description="the fullest of the host's", direction="up", matters=500),
         Metric("largest_mailbox_actor", description="whose that is"),
-        Metric("mailbox_used_pct", "%", high=80, critical=95, description="of the fullest, of what it may hold"),
-        Metric("abandoned_threads", "threads", description="of actors that were killed and did not end"),
-        Metric("child_processes", "processes", description="of this process"),
-        Metric("zombie_processes", "processes", high=5, critical=200, description="ended for long and not waited for"),
-        Metric("adopted_processes", "processes", description="children whose own parent ended"),
-        Metric("replaced_processes_1m", "processes", description="in whose place came one of the same name"),
+        Metric(
+            "mailbox_used_pct",
+            "%",
+            high=80,
+            critical=95,
+            description="of what the one closest to its limit may hold",
+            matters=20,
+        ),
+        Metric(
+            "abandoned_threads",
+            "threads",
+            description="of actors that were killed and did not end",
+            direction="up",
+            matters=3,
+        ),
+        Metric("child_processes", "processes", description="of this process", direction="none"),
+        Metric(
+            "zombie_processes",
+            "processes",
+            high=5,
+            critical=200,
+            description="ended for long and not waited for",
+            matters=3,
+        ),
+        Metric(
+            "adopted_processes", "processes", description="children whose own parent ended", direction="up", matters=3
+        ),
+        Metric(
+            "replaced_processes_1m",
+            "processes",
+            description="in whose place came one of the same name",
+            direction="up",
+            matters=3,
+        ),
     )
     sensors: ClassVar[tuple[Sensor, ...]] = (
         Sensor(
@@ -96,6 +152,7 @@ class SupDomain(Domain):
         self._zombie_after = float(zombie_after)
         self._kinship = Kinship()
         self._census = Census(self._kinship)
+        self._mailboxes = Mailboxes(self._kinship)
         self._processes = Processes()
         self._loops: list[watch.Loop] = []
         self.recorder = SupRecorder(self._kinship)
@@ -131,25 +188,26 @@ class SupDomain(Domain):
         host = [one for one in view.supervisors if not one.own]
         own = [one for one in view.supervisors if one.own]
         recording = self.recorder.since is not None
-        fullest = view.largest_of(own=False)
+        backlog = self._mailboxes.look()
+        fullest = backlog.largest_of(own=False)
         children = self._processes.look()
         crashes = self.recorder.crashes(60.0)
         data: dict[str, Any] = {
             "supervisor_count": len(host),
-            "total_children": sum(len(one.children or ()) for one in host),
-            "active_children": sum(info.state == "running" for one in host for info, _ in one.children or ()),
+            "total_children": _count_children(host),
+            "active_children": _count_children(host, running=True),
             "own_supervisor_count": len(own),
-            "own_children": sum(len(one.children or ()) for one in own),
+            "own_children": _count_children(own),
             "busy_supervisors": sum(one.children is None for one in view.supervisors),
-            "actors": view.actors,
+            "actors": backlog.actors,
             "restarts_1m": self.recorder.rates.count((RESTARTED, False), 60) if recording else None,
             "own_restarts_1m": self.recorder.rates.count((RESTARTED, True), 60) if recording else None,
             "crashes_1m": sum(not one.own for one in crashes) if recording else None,
             "crash_loops": int(sensed["crash_loops"] or 0) if recording else None,
-            "gave_up_1h": len(self.recorder.resigned(3600.0)) if recording else None,
+            "gave_up_1h": sum(not one.own for one in self.recorder.resigned(3600.0)) if recording else None,
             "orphans": len(self._orphans()),
-            "unlinked": len(self._unlinked()),
-            "mailbox_messages": view.waiting,
+            "unlinked": view.unlinked_count,
+            "mailbox_messages": backlog.waiting,
             "largest_mailbox": 0 if fullest is None else fullest.waiting,
             "largest_mailbox_actor": "" if fullest is None else _name(fullest.ref),
             "mailbox_used_pct": sensed["mailbox_used_pct"],
@@ -159,20 +217,26 @@ class SupDomain(Domain):
             "adopted_processes": sum(one.adopted for one in children),
             "replaced_processes_1m": self._processes.replaced(),
         }
-        missing = {name: "no SupStore runs: nothing is recorded" for name, value in data.items() if value is None}
+        missing = {
+            name: "a supervisor is too busy to tell"
+            if name.endswith("_children")
+            else "no SupStore runs: nothing is recorded"
+            for name, value in data.items()
+            if value is None
+        }
         return {**data, "_unavailable": missing} if missing else data
 
     def sense(self) -> Mapping[str, float | None]:
-        """Crash loops, the fullest mailboxes, zombies; the actors are looked at for a hundredth of the time at most."""
+        """Crash loops, the fullest mailboxes, zombies; about 0.1 ms and 0.3 us an actor, and asks nobody."""
         self._loops = watch.loops(self.recorder)
-        view = self._census.view()
-        fullest = view.largest_of(own=False)
-        shares = [100 * box.waiting / box.capacity for box in view.largest if box.capacity]
+        self._census.refresh()
+        backlog = self._mailboxes.look()
+        fullest = backlog.largest_of(own=False)
         return {
             "crash_loops": float(sum(not loop.own for loop in self._loops)),
             "own_crash_loops": float(sum(loop.own for loop in self._loops)),
             "largest_mailbox": 0.0 if fullest is None else float(fullest.waiting),
-            "mailbox_used_pct": round(max(shares, default=0.0), 1),
+            "mailbox_used_pct": backlog.used,
             "zombie_processes": float(len(self._zombies())),
         }
 
@@ -184,19 +248,6 @@ class SupDomain(Domain):
     def _orphans(self) -> list[ActorRef[Any]]:
         return [ref for ref, parent in self._kinship.all() if parent.ended and ref.is_alive()]
 
-    def _unlinked(self) -> list[Any]:
-        found = []
-        for ref in living_actors():
-            bonds = ties(ref)
-            alone = bonds is None or not (bonds.linked or bonds.monitors)
-            if alone and not isinstance(ref, ParentRef) and not self._is_own(ref):
-                found.append(ref)
-        return found
-
-    def _is_own(self, ref: Any) -> bool:
-        module = str(ref.actor_class.__module__)
-        return module.partition(".")[0] == "beamlens" or self._kinship.is_own(ref)
-
     # -- why -------------------------------------------------------------------------------------------------
 
     def evidence(self, sensor: SensorState, /) -> Sequence[Evidence]:
@@ -206,9 +257,9 @@ class SupDomain(Domain):
             own = name == "own_crash_loop"
             return why.crash_loops([loop for loop in watch.loops(self.recorder) if loop.own is own])
         if name in ("mailbox_growth", "mailbox_used_pct_threshold"):
-            view = self._census.view(fresh=True)
-            fullest = view.largest_of(own=False) if name == "mailbox_growth" else next(iter(view.largest), None)
-            return why.mailbox(fullest, view.waiting)
+            backlog = self._mailboxes.look(fresh=True)
+            grows = name == "mailbox_growth"
+            return why.mailbox(backlog.largest_of(own=False) if grows else backlog.tightest, backlog.waiting)
         if name == "zombie_processes_threshold":
             return why.zombies(self._zombies(fresh=True), clock.monotonic())
         return ()
@@ -266,7 +317,7 @@ class SupDomain(Domain):
 
         Beamlens's own left out. At most 50; about 3 us an actor.
         """
-        return [actor_row(ref) for ref in self._unlinked()[: clamp(limit)]]
+        return [actor_row(ref) for ref in self._census.view(fresh=True).unlinked[: clamp(limit)]]
 
     @callback
     def orphaned_processes(self, limit: int = 50) -> Any:
@@ -278,14 +329,14 @@ class SupDomain(Domain):
     def tree_integrity(self, supervisor_name: str) -> Any:
         """A supervisor's direct children by state, and its anomalies.
 
-        crash_loop (three crashes in a minute), high_undefined_ratio (over half do not run), large_supervisor (over
-        100), busy. About 50 us.
+        crash_loop (three crashes in a minute, or five in ten), high_undefined_ratio (over half do not run),
+        large_supervisor (over 100), busy. About 50 us.
         """
         one = self._find(supervisor_name)
         if not isinstance(one, Supervised):
             return one
-        crashes = [crash for crash in self.recorder.crashes(60.0) if crash.supervisor == supervisor_name]
-        return integrity(one, self._census.view(), Counter(crash.child for crash in crashes))
+        loops = [loop for loop in watch.loops(self.recorder) if loop.supervisor == supervisor_name]
+        return integrity(one, self._census.view(), loops)
 
     @callback
     def zombie_children(self, supervisor_name: str) -> Any:
@@ -309,8 +360,8 @@ class SupDomain(Domain):
 
     @callback
     def mailboxes(self, limit: int = 10) -> Any:
-        """The fullest mailboxes: actor, messages, capacity, own. At most 50; about 2 us an actor."""
-        held = self._census.view(fresh=True).largest[: clamp(limit)]
+        """The fullest mailboxes: actor, messages, capacity, own. At most 50; about 0.3 us an actor."""
+        held = self._mailboxes.look(fresh=True).largest[: clamp(limit)]
         return [{**actor_row(box.ref), "capacity": box.capacity, "own": box.own} for box in held]
 
     @callback
@@ -338,3 +389,11 @@ def _busy(name: str) -> dict[str, Any]:
 
 def _name(ref: Any) -> str:
     return str(getattr(ref, "name", None) or ref.actor_urn)
+
+
+def _count_children(supervisors: Sequence[Supervised], *, running: bool = False) -> int | None:
+    """Of all of them; ``None`` while one is too busy to tell."""
+    told = [one.children for one in supervisors if one.children is not None]
+    if len(told) < len(supervisors):
+        return None
+    return sum(info.state == "running" or not running for children in told for info, _ in children)

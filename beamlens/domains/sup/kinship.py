@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
 from weakref import ref as weak
 
 from beamlens.probes import own_trees
@@ -40,24 +39,44 @@ class Parent(NamedTuple):
 
 
 class Kinship:
-    """Filled by supervisors as they start children, and by whoever looks at the trees; actors are held weakly."""
+    """Filled by supervisors as they start children, and by whoever looks at the trees; actors are held weakly.
+
+    A plain dict by weak references: its copy is one step of the interpreter, while that of a `WeakKeyDictionary` fails
+    when a supervisor starts a child meanwhile.
+    """
 
     def __init__(self) -> None:
-        self._parents: WeakKeyDictionary[ActorRef[Any], Parent] = WeakKeyDictionary()
+        self._parents: dict[weak[ActorRef[Any]], Parent] = {}
 
     def born(self, child: ActorRef[Any], supervisor: ActorRef[Any], child_id: str) -> None:
         """`supervisor` has started `child`."""
-        parents = self._parents
-        if len(parents) < _MOST or child in parents:
-            parents[child] = Parent(supervisor.name, child_id, weak(supervisor))
+        key = weak(child, self._forget)
+        if len(self._parents) < _MOST or key in self._parents:
+            self._parents[key] = Parent(supervisor.name, child_id, weak(supervisor))
+
+    def _forget(self, key: weak[ActorRef[Any]]) -> None:
+        self._parents.pop(key, None)
 
     def parent(self, ref: Any) -> Parent | None:
         """The supervisor of an actor, if one is known."""
-        return self._parents.get(ref) if isinstance(ref, ActorRef) else None
+        return self._parents.get(weak(ref)) if isinstance(ref, ActorRef) else None
 
     def all(self) -> list[tuple[ActorRef[Any], Parent]]:
         """Every actor whose supervisor is known."""
-        return list(self._parents.copy().items())
+        held = self._parents.copy()
+        return [(ref, parent) for key, parent in held.items() if (ref := key()) is not None]
+
+    def branch(self, ref: ActorRef[Any]) -> str:
+        """Where a supervisor stands in its tree, such as ``Shop/orders``: the same when it is started again."""
+        ids: list[str] = []
+        for _ in range(_DEEPEST):
+            parent = self.parent(ref)
+            above = None if parent is None else parent.ref
+            if parent is None or above is None:
+                break
+            ids.append(parent.child_id)
+            ref = above
+        return "/".join([ref.name, *reversed(ids)])
 
     def is_own(self, ref: Any) -> bool:
         """Whether an actor stands in a tree of Beamlens's own."""

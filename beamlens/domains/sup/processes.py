@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
+import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import psutil
 
 from beamlens_actors import clock
 
 _PAUSE = 5.0
+_IDLE_TIMES = 2000
 _SLACK = 2.0
 _MOST_SEEN = 2000
 _WINDOW = 60.0
@@ -45,11 +47,15 @@ class ChildProcess:
 
 @dataclass(slots=True)
 class Processes:
-    """Looks at them every five seconds; about 1 ms where the kernel lists children, else some more."""
+    """Looks at them every five seconds, as long as that takes less than a two-thousandth of the time.
+
+    About 0.1 ms and 20 us a thread where the kernel lists children, else some more; 2 us in a process without any.
+    """
 
     _known: dict[int, ChildProcess] = field(default_factory=dict)
     _replaced: deque[float] = field(default_factory=lambda: deque(maxlen=_MOST_SEEN))
     _at: float = float("-inf")
+    _pause: float = _PAUSE
     _wall: float | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -57,8 +63,10 @@ class Processes:
         """The children, oldest first."""
         with self._lock:
             now = clock.monotonic()
-            if fresh or not 0 <= now - self._at < _PAUSE:
+            if fresh or not 0 <= now - self._at < self._pause:
+                began = time.thread_time()
                 self._update(now)
+                self._pause = max(_PAUSE, _IDLE_TIMES * (time.thread_time() - began))
             return sorted(self._known.values(), key=lambda one: (one.created, one.pid))
 
     def replaced(self) -> int:
@@ -100,15 +108,35 @@ class Processes:
         return one
 
 
+def _has_children() -> bool:
+    """Whether there are any; takes none of them from whoever waits for it."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    except (AttributeError, OSError):
+        return True  # this system cannot say
+    return True
+
+
 def _child_pids() -> list[int] | None:
     """Linux lists the children of each thread; elsewhere all processes are gone through. ``None``: cannot be read."""
-    found: set[int] = set()
-    listed = False
+    if not _has_children():
+        return []
     try:
-        for path in Path("/proc/self/task").glob("*/children"):
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
-                found |= {int(pid) for pid in path.read_text().split()}
-                listed = True
-        return sorted(found) if listed else [process.pid for process in psutil.Process().children()]
+        listed = _listed("/proc/self/task")
+        return sorted(listed) if listed is not None else [process.pid for process in psutil.Process().children()]
     except (OSError, psutil.Error):
         return None
+
+
+def _listed(folder: str) -> set[int] | None:
+    """``None``: this kernel does not list them."""
+    found: set[int] = set()
+    listed = False
+    for thread in os.listdir(folder):  # noqa: PTH208 - a path object each would be half of the cost
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
+            with open(f"{folder}/{thread}/children", "rb", buffering=0) as file:  # noqa: PTH123 - as above
+                found.update(map(int, file.read().split()))
+            listed = True
+    return found if listed else None

@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from beamlens.domains.sup.kinship import Kinship
 from beamlens.evidence import Place
@@ -25,6 +25,7 @@ from beamlens_supervision import (
 
 RESTARTED = "restarted"
 _MOST_CRASHES = 500
+_MOST_RESTARTS = 500
 _MOST_GIVEN_UP = 50
 _MOST_ID = 100
 
@@ -36,6 +37,7 @@ class Crashed:
     Attributes:
         at: Seconds since the epoch.
         supervisor: Its supervisor's name.
+        branch: Where that stands in its tree.
         child: Its id.
         error: What it crashed with.
         own: Whether it is Beamlens's own.
@@ -44,6 +46,7 @@ class Crashed:
 
     at: float
     supervisor: str
+    branch: str
     child: str
     error: ExceptionText
     own: bool
@@ -61,10 +64,20 @@ class Resigned:
 
     at: float
     supervisor: str
+    branch: str
     child: str
     max_restarts: int
     max_seconds: float
     own: bool
+
+
+class Restarted(NamedTuple):
+    """A child of such an id runs again; one and the same child has done so `times` times."""
+
+    at: float
+    branch: str
+    child: str
+    times: int
 
 
 class SupRecorder:
@@ -77,6 +90,7 @@ class SupRecorder:
         self._take_back: Callable[[], None] | None = None
         self._change = threading.Lock()
         self._crashes: deque[Crashed] = deque(maxlen=_MOST_CRASHES)
+        self._restarts: deque[Restarted] = deque(maxlen=_MOST_RESTARTS)
         self._resigned: deque[Resigned] = deque(maxlen=_MOST_GIVEN_UP)
 
     def install(self) -> None:
@@ -99,25 +113,31 @@ class SupRecorder:
         match event:
             case ChildStarted(ref=ref):
                 self._kinship.born(ref, supervisor, child)
-            case ChildRestarted(ref=ref):
+            case ChildRestarted(ref=ref, restarts=times):
                 self._kinship.born(ref, supervisor, child)
+                self._restarts.append(Restarted(clock.time(), self._kinship.branch(supervisor), child, times))
                 self.rates.add((RESTARTED, self._kinship.is_own(supervisor)))
             case ChildEnded(reason=Crash(exception=error)):
                 self._crashed(supervisor, child, error)
             case RestartFailed(error=error):
                 self._crashed(supervisor, child, error, starting=True)
             case GaveUp(max_restarts=most, max_seconds=seconds):
-                own = self._kinship.is_own(supervisor)
-                self._resigned.append(Resigned(clock.time(), supervisor.name, child, most, seconds, own))
+                own, branch = self._kinship.is_own(supervisor), self._kinship.branch(supervisor)
+                self._resigned.append(Resigned(clock.time(), supervisor.name, branch, child, most, seconds, own))
 
     def _crashed(self, supervisor: ActorRef[Any], child: str, error: BaseException, *, starting: bool = False) -> None:
-        own = self._kinship.is_own(supervisor)
-        self._crashes.append(Crashed(clock.time(), supervisor.name, child, describe(error), own, starting))
+        own, branch = self._kinship.is_own(supervisor), self._kinship.branch(supervisor)
+        self._crashes.append(Crashed(clock.time(), supervisor.name, branch, child, describe(error), own, starting))
 
     def crashes(self, seconds: float | None = None) -> list[Crashed]:
         """The latest, newest first; at most 500."""
         oldest = float("-inf") if seconds is None else clock.time() - seconds
         return [one for one in reversed(self._crashes.copy()) if one.at >= oldest]
+
+    def restarts(self, seconds: float) -> list[Restarted]:
+        """The latest, newest first; at most 500."""
+        oldest = clock.time() - seconds
+        return [one for one in reversed(self._restarts.copy()) if one.at >= oldest]
 
     def resigned(self, seconds: float | None = None) -> list[Resigned]:
         """Supervisors that gave up, newest first; at most 50."""

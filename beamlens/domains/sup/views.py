@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +10,7 @@ from beamlens.domains.sup.census import Described, Supervised, View
 from beamlens.domains.sup.kinship import Parent
 from beamlens.domains.sup.processes import ChildProcess
 from beamlens.domains.sup.recorder import Crashed
+from beamlens.domains.sup.watch import Loop
 from beamlens_actors import ActorRef, waiting_messages
 from beamlens_supervision import ChildInfo
 
@@ -119,13 +120,13 @@ def process_row(one: ChildProcess, now: float) -> dict[str, Any]:
     }
 
 
-def integrity(one: Supervised, view: View, crashes: Mapping[str, int]) -> dict[str, Any]:
+def integrity(one: Supervised, view: View, loops: Sequence[Loop]) -> dict[str, Any]:
     """Counts of a supervisor's direct children, and what is odd about them.
 
     Args:
         one: The supervisor.
         view: All of them.
-        crashes: Child's id to its crashes of the last minute.
+        loops: Its children that crash again and again.
     """
     children = one.children
     if children is None:
@@ -134,9 +135,12 @@ def integrity(one: Supervised, view: View, crashes: Mapping[str, int]) -> dict[s
     restarting = sum(info.state == "restarting" for info, _ in children)
     stopped = len(children) - running - restarting
     anomalies = [
-        {"type": "crash_loop", "child": child, "detail": f"{count} crashes in the last minute"}
-        for child, count in crashes.items()
-        if count >= 3
+        {
+            "type": "crash_loop",
+            "child": loop.child,
+            "detail": f"{len(loop.crashes)} crashes in the last {loop.window:.0f} s",
+        }
+        for loop in loops
     ]
     if len(children) >= 4 and stopped + restarting > len(children) / 2:
         anomalies.append({"type": "high_undefined_ratio", "detail": f"{stopped + restarting} of {len(children)}"})

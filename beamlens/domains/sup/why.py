@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import sys
-import threading
 from collections import Counter
 from collections.abc import Sequence
 
-from beamlens.domains.sup.census import Box
+from beamlens.domains.sup.mailboxes import Box
 from beamlens.domains.sup.processes import ChildProcess
-from beamlens.domains.sup.watch import WINDOW, Loop
+from beamlens.domains.sup.watch import Loop
 from beamlens.evidence import CauseKind, Evidence, Place, Strength
 from beamlens.probes.failures import is_dependency_failure
 from beamlens.probes.frames import user_place, walk
-from beamlens_actors import AbortSignal
+from beamlens_actors import AbortSignal, thread_of
 
 _MAJORITY = 0.6
 _LOOKS = 20
@@ -34,7 +33,7 @@ def _loop(loop: Loop) -> Evidence:
     starting = sum(crash.starting for crash in loop.crashes)
     given_up = loop.resigned
     text = (
-        f"{count} of {len(loop.crashes)} crashes of {loop.whose} in the last {WINDOW:.0f} s are {kind} at "
+        f"{count} of {len(loop.crashes)} crashes of {loop.whose} in the last {loop.window:.0f} s are {kind} at "
         f"{place or 'an unknown line'}: {one.error.message[:200]}"
         f"{f'; {starting} of them while it was started again' if starting else ''}"
         f"{_gave_up(given_up.supervisor, given_up.max_restarts, given_up.max_seconds) if given_up else ''}"
@@ -63,7 +62,7 @@ def mailbox(box: Box | None, waiting: int) -> list[Evidence]:
     if box is None:
         return []
     name = getattr(box.ref, "name", None) or str(box.ref)
-    place, share, looks = _line_of(name)
+    place, share, looks = _line_of(thread_of(box.ref))
     whose = f"Beamlens's own actor {name}" if box.own else f"the actor {name}"
     at = f"; {100 * share:.0f} % of {looks} looks found it at {place}" if place is not None else ""
     limit = f" of {box.capacity} that fit" if box.capacity else ""
@@ -72,7 +71,7 @@ def mailbox(box: Box | None, waiting: int) -> list[Evidence]:
     return [
         Evidence(
             text=text,
-            cause=CauseKind.MAILBOX_GROWTH,
+            cause=CauseKind.QUEUE_OVERLOAD,
             strength=Strength.CONCLUSIVE if clear else Strength.SUPPORTING,
             place=place,
             data={"actor": name, "waiting": box.waiting, "share": round(share, 3), "own": box.own},
@@ -80,15 +79,14 @@ def mailbox(box: Box | None, waiting: int) -> list[Evidence]:
     ]
 
 
-def _line_of(name: str) -> tuple[Place | None, float, int]:
-    """The line at which an actor is mostly seen: it has the thread of its name, unless it runs on greenlets."""
-    thread = next((one for one in threading.enumerate() if one.name == name), None)
-    if thread is None or thread.ident is None:
+def _line_of(thread: int | None) -> tuple[Place | None, float, int]:
+    """The line at which an actor is mostly seen, if it has a thread of its own."""
+    if thread is None:
         return None, 0.0, 0
     seen: Counter[Place] = Counter()
     abort = AbortSignal()
     for _ in range(_LOOKS):
-        frame = sys._current_frames().get(thread.ident)  # noqa: SLF001 - the only way to it
+        frame = sys._current_frames().get(thread)  # noqa: SLF001 - the only way to it
         place = user_place(walk(frame))
         del frame
         if place is not None:

@@ -31,9 +31,9 @@ class TracerDomain(Domain):
     title: ClassVar[str] = "Function tracer"
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("active", description="whether a trace is under way"),
-        Metric("trace_count", "calls", description="recorded by the latest trace"),
+        Metric("trace_count", "calls", description="recorded by the latest trace", direction="none"),
         Metric("trace_spec", description="the function of the latest trace, module and name"),
-        Metric("elapsed_ms", "ms", description="how long the latest trace has gone on, or went on"),
+        Metric("elapsed_ms", "ms", description="how long the latest trace has gone on, or went on", direction="none"),
     )
 
     def __init__(self) -> None:

@@ -44,19 +44,57 @@ class VmEventsDomain(Domain):
     name: ClassVar[str] = "vm_events"
     title: ClassVar[str] = "Events of the interpreter"
     metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric("long_gc_events_5m", "events", description="collections of 0.1 s and more"),
-        Metric("long_schedule_events_5m", "events", description="gil_held and slow_callback together"),
-        Metric("gil_held_events_5m", "events", description="a thread kept the GIL for 0.1 s or more"),
-        Metric("slow_callback_events_5m", "events", description="callbacks of event loops of 0.1 s and more"),
-        Metric("lock_wait_events_5m", "events", description="waits for a lock of 5 s and more, also going on"),
-        Metric("busy_port_events_5m", "events", description="no counterpart in CPython"),
-        Metric("busy_dist_port_events_5m", "events", description="no counterpart in CPython"),
-        Metric("max_gc_duration_ms", "ms", description="longest collection of five minutes"),
-        Metric("max_schedule_duration_ms", "ms", description="longest gil_held or slow_callback of five minutes"),
-        Metric("max_lock_wait_ms", "ms", description="longest wait for a lock of five minutes"),
-        Metric("affected_process_count", "threads", description="threads with events in five minutes"),
-        Metric("affected_port_count", "ports", description="no counterpart in CPython"),
-        Metric("dropped", "events", description="pushed out of the ring by newer ones since recording began"),
+        Metric("long_gc_events_5m", "events", description="collections of 0.1 s and more", direction="up", matters=5),
+        Metric(
+            "long_schedule_events_5m", "events", description="gil_held and slow_callback together", direction="none"
+        ),
+        Metric(
+            "gil_held_events_5m",
+            "events",
+            description="a thread kept the GIL for 0.1 s or more",
+            direction="up",
+            matters=5,
+        ),
+        Metric(
+            "slow_callback_events_5m",
+            "events",
+            description="callbacks of event loops of 0.1 s and more",
+            direction="up",
+            matters=5,
+        ),
+        Metric(
+            "lock_wait_events_5m",
+            "events",
+            description="waits for a lock of 5 s and more, also going on",
+            direction="up",
+            matters=3,
+        ),
+        Metric("busy_port_events_5m", "events", description="no counterpart in CPython", direction="none"),
+        Metric("busy_dist_port_events_5m", "events", description="no counterpart in CPython", direction="none"),
+        Metric("max_gc_duration_ms", "ms", description="longest collection of five minutes", direction="none"),
+        Metric(
+            "max_schedule_duration_ms",
+            "ms",
+            description="longest gil_held or slow_callback of five minutes",
+            direction="none",
+        ),
+        Metric(
+            "max_lock_wait_ms",
+            "ms",
+            description="longest wait for a lock of five minutes",
+            direction="none",
+        ),
+        Metric(
+            "affected_process_count", "threads", description="threads with events in five minutes", direction="none"
+        ),
+        Metric("affected_port_count", "ports", description="no counterpart in CPython", direction="none"),
+        Metric(
+            "dropped",
+            "events",
+            description="pushed out of the ring by newer ones since recording began",
+            kind="counter",
+            direction="none",
+        ),
     )
     sensors: ClassVar[tuple[Sensor, ...]] = (
         Sensor("long_gc", "gc_pause_ms", partial(Threshold, _GC_LONG, lasting=0.0)),

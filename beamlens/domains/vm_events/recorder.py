@@ -112,6 +112,8 @@ class EventRecorder:
         kept = sampler.held.copy()
         collections = pauses.recent(WINDOW)
         for pause in collections:
+            if not pause.long:
+                continue  # its thread waited for a processor: no fault of the collector
             detail = f"generation {pause.generation}, {pause.collected} objects freed"
             if pause.uncollectable:
                 detail += f", {pause.uncollectable} could not be"

@@ -6,15 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from beamlens.evidence import Evidence, Place
+from beamlens.evidence import Evidence, Place, Strength
 from beamlens.llm.offline.relevance import choose
-from beamlens.llm.offline.verdicts import Candidate, candidates, excluded, explains
+from beamlens.llm.offline.verdicts import Candidate, candidates, excluded, explains, owns, same_cause
 
 Step = tuple[str, Mapping[str, Any]]
 Confidence = Literal["high", "medium", "low"]
 
 _MOST_TEXT = 3500
 _WAIT_MS = 60_000
+_RANK = {"info": 0, "warning": 1, "critical": 2}
+_NEAR = 900.0
+"""Seconds within which alerts belong together, if their causes do: as long as a watcher does not tell one again."""
 
 
 @dataclass(slots=True)
@@ -22,6 +25,7 @@ class _Group:
     alerts: list[Mapping[str, Any]]
     cause: Candidate | None
     rivals: list[Candidate] = field(default_factory=list)
+    consequences: list[Candidate] = field(default_factory=list)
 
     @property
     def evidence(self) -> list[Evidence]:
@@ -32,8 +36,10 @@ def decide(facts: Mapping[str, Any], succeeded: Sequence[str]) -> list[Step]:
     """The next tool calls of this run.
 
     Args:
-        facts: ``alerts`` (unresolved, each with its ``evidence``) and ``quiet_sensors``; where somebody asked also
-            ``asked``, ``question``, ``operators`` (name to what it watches) and ``at_work`` (names).
+        facts: ``alerts`` (unresolved, each with its ``evidence``), ``quiet_sensors``, and the ``earlier`` insights that
+            named a cause: ``insight`` (its id), ``kind``, ``place``, ``text`` and ``grounded`` of the cause, ``at``
+            (when its alerts began, seconds since the epoch) and ``severity`` (of the worst of them); where somebody
+            asked also ``asked``, ``question``, ``operators`` (name to what it watches) and ``at_work`` (names).
         succeeded: The tools that succeeded in this run so far.
     """
     alerts: Sequence[Mapping[str, Any]] = facts["alerts"]
@@ -47,7 +53,36 @@ def decide(facts: Mapping[str, Any], succeeded: Sequence[str]) -> list[Step]:
         return [("done", {})]
     if "get_alerts" not in succeeded:
         return [("get_alerts", {"status": "all"})]
-    return [_insight(group, facts["quiet_sensors"]) for group in _group(alerts)]
+    return [_told(group, facts["earlier"]) or _insight(group, facts["quiet_sensors"]) for group in _group(alerts)]
+
+
+def _told(group: _Group, earlier: Sequence[Mapping[str, Any]]) -> Step | None:
+    """Alerts of a trouble that an insight has named are no second insight, unless they say more or are worse."""
+    if group.cause is None:
+        return None
+    worst = max(_RANK[alert["severity"]] for alert in group.alerts)
+    for named in reversed(earlier):
+        near = all(abs(alert["detected_at"] - named["at"]) <= _NEAR for alert in group.alerts)
+        if near and worst <= _RANK[named["severity"]] and _covers(_named(named), group.cause):
+            arguments = {
+                "alert_ids": [alert["id"] for alert in group.alerts],
+                "status": "resolved",
+                "reason": f"belongs to insight {named['insight']}: {named['text']}"[:_MOST_TEXT],
+            }
+            return "update_alert_statuses", arguments
+    return None
+
+
+def _named(earlier: Mapping[str, Any]) -> Candidate:
+    strength = Strength.CONCLUSIVE if earlier["grounded"] else Strength.SUPPORTING
+    piece = Evidence(text=earlier["text"], cause=earlier["kind"], strength=strength, place=earlier["place"])
+    return Candidate(earlier["kind"], earlier["place"], (piece,))
+
+
+def _covers(named: Candidate, cause: Candidate) -> bool:
+    if same_cause(named, cause):
+        return named.conclusive >= cause.conclusive and (named.place is not None or cause.place is None)
+    return owns(named, cause)
 
 
 def causes(alerts: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, list[Mapping[str, Any]]]]:
@@ -76,7 +111,7 @@ def _group(alerts: Sequence[Mapping[str, Any]]) -> list[_Group]:
         if not own:
             unknown.append(alert)
             continue
-        same = next((g for g in groups if g.cause is not None and _same(g.cause, own[0])), None)
+        same = next((g for g in groups if g.cause is not None and same_cause(g.cause, own[0])), None)
         if same is None:
             groups.append(_Group([alert], own[0], own[1:]))
         else:
@@ -92,29 +127,34 @@ def _group(alerts: Sequence[Mapping[str, Any]]) -> list[_Group]:
     return [*groups, _Group(unknown, None)]
 
 
-def _same(first: Candidate, second: Candidate) -> bool:
-    if first.cause != second.cause:
-        return False
-    if first.place is None or second.place is None:
-        return True
-    return (first.place.file, first.place.line) == (second.place.file, second.place.line)
-
-
 def _absorb(groups: list[_Group]) -> list[_Group]:
-    left: list[_Group] = []
+    """Groups that are a consequence of another one join it, and are listed as that."""
+    sure = [group for group in groups if group.cause is not None and group.cause.conclusive]
+    owners: dict[int, _Group] = {}
+
+    def root(group: _Group) -> _Group:
+        while id(group) in owners:
+            group = owners[id(group)]
+        return group
+
     for group in groups:
-        owner = next((g for g in groups if g is not group and _takes(g, group) and not _takes(group, g)), None)
-        if owner is None:
-            left.append(group)
-        else:
+        # What is not sure of its cause beside one that is: a symptom of it, perhaps. Beside two nobody can say.
+        alone = sure[0] if len(sure) == 1 and group not in sure else None
+        owner = next((other for other in groups if other is not group and _takes(other, group)), alone)
+        if owner is not None and root(owner) is not group:
+            owners[id(group)] = owner
+    for group in groups:
+        owner = root(group)
+        if owner is not group:
             owner.alerts.extend(group.alerts)
-    return left
+            owner.consequences += [group.cause] if group.cause is not None else []
+    return [group for group in groups if id(group) not in owners]
 
 
 def _takes(owner: _Group, other: _Group) -> bool:
-    if owner.cause is None or other.cause is None or not owner.cause.conclusive:
+    if owner.cause is None or other.cause is None or not owns(owner.cause, other.cause):
         return False
-    return not other.cause.conclusive or explains(owner.cause, other.cause)
+    return any(abs(a["detected_at"] - b["detected_at"]) <= _NEAR for a in owner.alerts for b in other.alerts)
 
 
 def _insight(group: _Group, quiet: Sequence[str]) -> Step:
@@ -138,7 +178,7 @@ def _insight(group: _Group, quiet: Sequence[str]) -> Step:
         }
         return "produce_insight", arguments
     arguments |= {
-        "summary": group.cause.text[:_MOST_TEXT],
+        "summary": _summary(group.cause, group.consequences),
         "root_cause_hypothesis": group.cause.text[:_MOST_TEXT],
         "hypothesis_grounded": group.cause.conclusive,
         "cause_kind": group.cause.cause,
@@ -147,6 +187,14 @@ def _insight(group: _Group, quiet: Sequence[str]) -> Step:
     if group.cause.place is not None:
         arguments["cause_place"] = f"{group.cause.place.file}:{group.cause.place.line}"
     return "produce_insight", arguments
+
+
+def _summary(cause: Candidate, consequences: Sequence[Candidate]) -> str:
+    text = cause.text
+    if consequences:
+        said = "; ".join(dict.fromkeys(one.text.rstrip(".") for one in consequences))
+        text = f"{text if text.endswith('.') else text + '.'} Consequences: {said}."
+    return text[:_MOST_TEXT]
 
 
 def _confidence(group: _Group, *, contested: bool) -> Confidence:

@@ -35,7 +35,6 @@ NAMES: dict[str, str] = {
     CauseKind.LONG_GC: "long garbage collections",
     CauseKind.HTTP_POOL_EXHAUSTED: "a pool of HTTP connections that has none left",
     CauseKind.CRASH_LOOP: "a worker that crashes again and again",
-    CauseKind.MAILBOX_GROWTH: "an actor that falls behind its mailbox",
     CauseKind.ZOMBIE_PROCESSES: "ended child processes that nobody waits for",
 }
 
@@ -53,7 +52,8 @@ _EXPLAINS: dict[str, frozenset[str]] = {
     CauseKind.SLOW_DEPENDENCY: frozenset(
         {CauseKind.SLOW_LINE, CauseKind.QUEUE_OVERLOAD, CauseKind.HTTP_POOL_EXHAUSTED, CauseKind.THREAD_PILE_UP}
     ),
-    CauseKind.QUEUE_OVERLOAD: frozenset({CauseKind.MEMORY_LEAK}),
+    CauseKind.QUEUE_OVERLOAD: frozenset({CauseKind.MEMORY_LEAK, CauseKind.QUEUE_GROWTH, CauseKind.TASK_PILE_UP}),
+    CauseKind.GC_PRESSURE: frozenset({CauseKind.LONG_GC}),
     CauseKind.HTTP_POOL_EXHAUSTED: frozenset({CauseKind.SLOW_LINE, CauseKind.THREAD_PILE_UP}),
     CauseKind.CRASH_LOOP: frozenset({CauseKind.EXCEPTION_BURST, CauseKind.ERROR_BURST, CauseKind.UNCAUGHT_EXCEPTION}),
     # Who cannot get a connection or a lock waits, piles up, and gives up with an error.
@@ -69,13 +69,49 @@ _EXPLAINS: dict[str, frozenset[str]] = {
         {
             CauseKind.POOL_EXHAUSTED,
             CauseKind.QUEUE_GROWTH,
+            CauseKind.QUEUE_OVERLOAD,
             CauseKind.THREAD_PILE_UP,
             CauseKind.SLOW_LINE,
             CauseKind.ERROR_BURST,
         }
     ),
-    CauseKind.POOL_EXHAUSTED: frozenset({CauseKind.QUEUE_GROWTH, CauseKind.TASK_PILE_UP, CauseKind.ERROR_BURST}),
+    CauseKind.POOL_EXHAUSTED: frozenset(
+        {CauseKind.QUEUE_GROWTH, CauseKind.QUEUE_OVERLOAD, CauseKind.TASK_PILE_UP, CauseKind.ERROR_BURST}
+    ),
 }
+
+# How little a cause leaves open about what to mend, the least first. Two that are seen at the same place are one
+# trouble, seen twice: the one that says more is kept. A word of a domain's own says most: its maker knows the program.
+_SPECIFIC: tuple[str, ...] = (
+    CauseKind.REPEATED_QUERIES,
+    CauseKind.IDLE_TRANSACTION,
+    CauseKind.LOCK_WAIT,
+    CauseKind.CONNECTION_LEAK,
+    CauseKind.CACHE_THRASH,
+    CauseKind.GC_PRESSURE,
+    CauseKind.SLOW_QUERY,
+    CauseKind.FAILING_DEPENDENCY,
+    CauseKind.SLOW_DEPENDENCY,
+    CauseKind.HTTP_POOL_EXHAUSTED,
+    CauseKind.CRASH_LOOP,
+    CauseKind.UNCAUGHT_EXCEPTION,
+    CauseKind.ZOMBIE_PROCESSES,
+    CauseKind.THREAD_LOCK,
+    CauseKind.BLOCKED_LOOP,
+    CauseKind.GIL_HOG,
+    CauseKind.LONG_GC,
+    CauseKind.POOL_EXHAUSTED,
+    CauseKind.QUEUE_OVERLOAD,
+    CauseKind.QUEUE_GROWTH,
+    CauseKind.TASK_PILE_UP,
+    CauseKind.THREAD_PILE_UP,
+    CauseKind.DESCRIPTOR_LEAK,
+    CauseKind.MEMORY_LEAK,
+    CauseKind.SLOW_LINE,
+    CauseKind.EXCEPTION_BURST,
+    CauseKind.ERROR_BURST,
+    CauseKind.RESOURCE_LIMIT,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +176,43 @@ def explains(cause: Candidate, symptom: Candidate) -> bool:
     """Whether `cause` accounts for what `symptom` was concluded from: by kind, or at the very same line."""
     if symptom.cause in _EXPLAINS.get(cause.cause, frozenset()):
         return True
-    same_line = (
-        cause.place is not None
-        and symptom.place is not None
-        and ((cause.place.file, cause.place.line) == (symptom.place.file, symptom.place.line))
-    )
-    return same_line and cause.conclusive and not (symptom.conclusive and symptom.cause == CauseKind.FAILING_DEPENDENCY)
+    same = cause.place is not None and symptom.place is not None and _line(cause.place) == _line(symptom.place)
+    return same and cause.conclusive and not (symptom.conclusive and symptom.cause == CauseKind.FAILING_DEPENDENCY)
+
+
+def same_cause(first: Candidate, second: Candidate) -> bool:
+    """Whether they are of one kind, and at one line where both know theirs."""
+    if first.cause != second.cause:
+        return False
+    return first.place is None or second.place is None or _line(first.place) == _line(second.place)
+
+
+def owns(cause: Candidate, other: Candidate) -> bool:
+    """Whether `other` is a consequence of `cause`, or the same trouble seen from elsewhere and told less exactly.
+
+    By kind, if what explains it is conclusive; or at the same place (the line, or the function: a look at a loop finds
+    now one of its lines, now another), where the more specific one of two that are equally sure owns the other. Never
+    both ways.
+    """
+    if cause.conclusive < other.conclusive:
+        return False
+    forth, back = (b.cause in _EXPLAINS.get(a.cause, frozenset()) for a, b in ((cause, other), (other, cause)))
+    if forth != back:
+        return forth and cause.conclusive
+    if cause.cause == other.cause or not _same_place(cause.place, other.place):
+        return False
+    return cause.conclusive > other.conclusive or _rank(cause.cause) < _rank(other.cause)
+
+
+def _rank(cause: str) -> int:
+    return _SPECIFIC.index(cause) if cause in _SPECIFIC else -1
+
+
+def _same_place(first: Place | None, second: Place | None) -> bool:
+    if first is None or second is None or first.file != second.file:
+        return False
+    return first.line == second.line or (first.function == second.function != "")
+
+
+def _line(place: Place) -> tuple[str, int]:
+    return place.file, place.line

@@ -110,6 +110,58 @@ def test_gaps_teach_nothing():
     assert with_gaps.state() == without.state()
 
 
+absurd = st.sampled_from([1e300, -1e300, 1e150, math.inf, -math.inf, math.nan, 1e30, -1e18, 1e12])
+
+
+@given(
+    st.integers(0, 5), st.lists(st.tuples(st.integers(0, 600), absurd), max_size=2), st.sampled_from([1e-6, 1.0, 1e9])
+)
+@settings(deadline=None, max_examples=60)
+def test_absurd_values_make_nothing_deaf(seed, glitches, scale):
+    detector = StreamingDetector()
+    values = [value * scale for value in noise(600, seed=seed)]
+    for at, glitch in sorted(glitches, reverse=True):
+        values.insert(at, glitch * scale)
+    feed(detector, values)
+    feed(detector, [value * scale for value in noise(600, seed=seed + 10)], start=600 * MINUTES)
+    shifted = [value * scale for value in noise(30, seed=seed + 20, mean=200.0)]
+    assert max(feed(detector, shifted, start=1200 * MINUTES)) >= 0.35
+
+
+@given(st.integers(0, 99), absurd, st.sampled_from([0.0, 3.0, -1e6]))
+@settings(deadline=None, max_examples=60)
+def test_a_constant_that_was_absurd_once_is_still_heard_when_it_moves(at, glitch, level):
+    detector = StreamingDetector()
+    feed(detector, [level] * at + [glitch] + [level] * 500)
+    moved = [level + 500.0 + abs(level)] * 30
+    assert max(feed(detector, moved, start=601 * MINUTES)) >= 0.35
+
+
+def test_an_absurd_value_is_told_and_teaches_nothing():
+    with_glitch, without = StreamingDetector(), StreamingDetector()
+    feed(with_glitch, noise(300))
+    feed(without, noise(300))
+    assert with_glitch.update(300 * MINUTES, 1e300) == 1.0
+    for index, value in enumerate(noise(300, seed=2)):
+        with_glitch.update((301 + index) * MINUTES, value)
+        without.update((301 + index) * MINUTES, value)
+        assert with_glitch.surprise == without.surprise
+
+
+def test_absurd_values_that_come_again_and_again_are_learned():
+    detector, values = StreamingDetector(), noise(3000)
+    values[100::100] = [1e6] * 29
+    surprises = [detector.surprise for value in values if detector.update(0.0, value) >= 0]
+    assert max(surprises[2000:]) < 0.6
+
+
+def test_a_scale_that_really_changed_is_followed():
+    detector = StreamingDetector()
+    feed(detector, noise(600))
+    feed(detector, [value * 1e9 for value in noise(3000, seed=2)], start=600 * MINUTES)
+    assert max(feed(detector, [value * 1e9 for value in noise(100, seed=3)], start=3600 * MINUTES)) < 0.35
+
+
 def test_memory_does_not_grow():
     detector = StreamingDetector()
     feed(detector, noise(300))
@@ -142,7 +194,8 @@ def test_what_is_no_number_is_named():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"format": 2}, "the state of a detector has format 2; this version reads format 1"),
+        ({"format": 1}, "the state of a detector has format 1; this version reads format 2"),
+        ({"span": [1]}, "the state of a detector is damaged"),
         ({"numbers": [1]}, "the state of a detector is damaged"),
         ({"season": {}}, "the state of a detector is damaged"),
         ({"options": {"memory": 0}}, "the state of a detector is damaged: memory must be"),

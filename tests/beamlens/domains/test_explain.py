@@ -128,6 +128,22 @@ def test_the_line_that_keeps_the_gil_is_named(start, shape):
     assert (best.place.file, best.place.line) == (file, line), best.text
 
 
+def test_a_line_that_sleeps_between_bursts_of_work_is_not_blamed_for_them(start):
+    file, line = start("""
+        import time
+        def work(stop):
+            while not stop.is_set():
+                burst()
+                time.sleep(0.02)  # here
+        def burst():
+            sum(range(300_000))
+    """)
+    pieces = gil.explain(sensor("gil_stalls"))
+    assert [
+        piece.text for piece in pieces if piece.place and (piece.place.file, piece.place.line) == (file, line)
+    ] == []
+
+
 def test_an_idle_process_has_no_gil_hog():
     assert [piece.strength for piece in gil.explain(sensor("gil_contention"))] == [Strength.EXCLUDES]
 

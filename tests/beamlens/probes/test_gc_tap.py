@@ -3,6 +3,8 @@ from __future__ import annotations
 import gc
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 
@@ -40,6 +42,33 @@ def test_each_collection_is_told_with_its_generation_time_and_what_it_freed(tap)
     assert all(0 < one.seconds < 60 for one in found)
     assert found[0].began_ns < found[1].began_ns < found[2].began_ns
     assert tap.drain() == []
+
+
+def test_what_the_collecting_thread_waits_for_is_no_work_of_the_collector(tap):
+    begin, done, worked = threading.Event(), threading.Event(), []
+
+    def work():
+        begin.wait()
+        began = time.perf_counter()
+        sum(range(3_000_000))
+        worked.append(time.perf_counter() - began)
+        done.set()
+
+    other = threading.Thread(target=work)
+    other.start()
+
+    class Waits(Node):
+        def __del__(self):
+            begin.set()
+            done.wait()
+
+    Waits()
+    tap.drain()
+    gc.collect()
+    other.join()
+    (found,) = tap.drain()
+    assert found.lasted >= worked[0]
+    assert found.lasted - found.seconds > worked[0] / 2
 
 
 def test_of_too_many_the_latest_are_told(tap):

@@ -33,7 +33,7 @@ def ticks(monkeypatch):
         now = time.monotonic()
         made._told = told
         made._stolen = (now - span, 0.0)
-        made._delays = (now - 1.0, {7: 0.0}, 0.0)
+        made._delays = (now - 1.0, {6: 0.0, 7: 0.0, **dict.fromkeys(range(100, 130), 0.0)}, 0.0)
         stolen[0] = taken
         period = 0.02 + late
         count = int(span / period)
@@ -75,7 +75,7 @@ def test_what_a_hypervisor_or_a_control_group_takes_is_not_the_gil(ticks):
     assert reading.contention_share == pytest.approx(0.0, abs=0.02)
 
 
-def test_a_starved_process_counts_what_its_threads_wanted(ticks):
+def test_a_starved_process_counts_what_its_busiest_thread_wanted(ticks):
     ticks.queued[0] = {7: 0.75}
     assert ticks(late=0.02, waited=0.02, cores=0.25).read().explained
     ticks.queued[0] = {7: 0.3}
@@ -84,6 +84,11 @@ def test_a_starved_process_counts_what_its_threads_wanted(ticks):
     made = ticks(late=0.02, waited=0.02, cores=0.25)
     assert [made.read().explained, made.read().explained] == [True, True]
     ticks.queued[0] = {8: 90.0}
+    assert not ticks(late=0.02, waited=0.02, cores=0.25).read().explained
+
+
+def test_many_threads_that_want_little_explain_nothing_on_a_starved_machine(ticks):
+    ticks.queued[0] = dict.fromkeys(range(100, 130), 0.3)
     assert not ticks(late=0.02, waited=0.02, cores=0.25).read().explained
 
 

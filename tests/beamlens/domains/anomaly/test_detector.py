@@ -134,6 +134,15 @@ def test_only_the_harmful_direction_is_told_where_it_is_declared(metric, normal,
     assert ("escalation" in feeding.many(10, m=noisy(odd, seed=1))) is told
 
 
+@pytest.mark.parametrize(("among", "told"), [(11, False), (300, True), (0, False)])
+def test_a_share_of_few_is_an_accident(among, told):
+    feeding = Feeding(
+        Metric("error_pct", "%", direction="up", matters=5, of="calls"), Metric("calls", direction="none")
+    )
+    feeding.learn(error_pct=0.0, calls=among)
+    assert ("escalation" in feeding.many(10, error_pct=9.1, calls=among)) is told
+
+
 def test_what_nobody_declared_harmful_is_told_only_when_it_moved_far():
     feeding = Feeding()
     feeding.learn(level=noisy(100, sigma=0.05))

@@ -186,20 +186,42 @@ def test_changed_thresholds_are_told(domain):
     assert domain.stats()["threshold_changes"][:1] == [f"{before} -> {(before[0] + 1, *before[1:])}"]
 
 
-def take(pauses, at, *collections, runs=None, span=1.0):
+def take(pauses, at, *collections, runs=None, span=1.0, cpu=0.5):
     counted = tuple(sum(one.generation == g for one in collections) for g in range(3))
     freed = sum(one.collected for one in collections)
-    pauses.take(collections, runs or counted, freed, now=at, wall=at, span=span)
+    pauses.take(collections, runs or counted, freed, now=at, wall=at, span=span, cpu=cpu)
 
 
 def run_of(generation, seconds, collected=0):
-    return Collection(generation, 0, seconds, collected, 0)
+    return Collection(generation, 0, seconds, collected, 0, seconds)
 
 
 def test_collections_that_were_not_timed_count_with_the_mean_of_those_that_were():
     pauses = Pauses()
     take(pauses, 1.0, run_of(0, 0.01), run_of(0, 0.03), runs=(10, 0, 0))
     assert pauses.share_pct(1.0, 10.0) == pytest.approx(20.0)
+
+
+@pytest.mark.parametrize(
+    ("cpu", "lasted", "share"),
+    [
+        (0.25, 0.04, 4.0),  # not starved
+        (8.0, 0.04, 4.0),  # not starved, on eight processors
+        (0.25, 0.4, 16.0),  # starved: a sixth of its work at most
+        (0.1, 0.4, 40.0),  # starved, and does little else
+    ],
+)
+def test_the_share_of_time_is_that_of_a_process_which_is_not_starved(cpu, lasted, share):
+    pauses = Pauses()
+    take(pauses, 1.0, Collection(2, 0, 0.04, 0, 0, lasted), cpu=cpu)
+    assert pauses.share_pct(1.0, 10.0) == pytest.approx(share)
+
+
+def test_the_length_of_a_pause_is_its_work():
+    pauses = Pauses()
+    take(pauses, 1.0, Collection(2, 0, 0.06, 0, 0, 0.3))
+    assert [pause.ms for pause in pauses.of(2, 1.0)] == [60.0]
+    assert pauses.long(1.0, 60.0) == []
 
 
 def test_only_pauses_of_the_window_count():
@@ -214,9 +236,21 @@ def test_only_pauses_of_the_window_count():
 def test_a_gc_that_takes_a_third_of_the_time_wakes_and_one_full_collection_does_not(domain):
     bank = SensorBank(domain.all_sensors())
     for second in range(30):
-        assert bank.feed(float(second), {"gc_time_pct": 3.0, "long_pauses_1m": 1.0}) == []
+        assert bank.feed(float(second), {"gc_time_pct": 3.0, "long_pauses_pct": 0.3}) == []
     woke = [s.name for second in range(30, 45) for s in bank.feed(float(second), {"gc_time_pct": 33.0})]
     assert woke == ["gc_time"]
+
+
+@pytest.mark.parametrize(("pauses", "woke"), [(8, []), (20, ["gc_long_pauses"])])
+def test_long_pauses_wake_by_the_time_that_they_take_not_by_their_number(domain, pauses, woke):
+    bank = SensorBank(domain.all_sensors())
+    with FakeClock() as clock:
+        domain.recorder.install()
+        for _ in range(pauses):
+            take(domain.recorder.pauses, clock.monotonic(), run_of(2, 0.16))
+        values = {**domain.sense(), "gc_time_pct": 8.0}
+    assert values["long_pauses_1m"] == pauses
+    assert [state.name for second in range(10) for state in bank.feed(float(second), values)] == woke
 
 
 def test_freezing_is_recommended_with_numbers_when_full_collections_free_nothing():

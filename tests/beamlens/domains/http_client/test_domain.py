@@ -88,6 +88,33 @@ def test_a_host_that_fails_from_the_beginning_is_found(client):
     assert "what is usual is not known yet" in active["failing_host"].reason
 
 
+def test_a_host_that_is_called_seldom_and_fails_each_time_is_found(client):
+    for _ in range(10):
+        assert client.look(60, lambda: None) == {}
+        client.call("billing")
+    seen = []
+    for _ in range(7):
+        client.call("billing", error=ConnectionRefusedError(), took=0.001)
+        seen.append(sorted(client.look(60)))
+    assert seen == [[], [], [], [], [], ["failing_host"], ["failing_host"]]
+    (state,) = client.look().values()
+    assert state.reason == "the last 7 calls to billing, in 360 s, failed without exception"
+    (piece,) = client.domain.evidence(state)
+    assert piece.text.startswith("7 of 7 calls to billing failed in the last 422 s: the connection was refused (7)")
+    assert (piece.cause, piece.strength) == (CauseKind.FAILING_DEPENDENCY, Strength.CONCLUSIVE)
+    client.call("billing")
+    assert client.look(3) == {}
+
+
+def test_a_host_that_is_called_seldom_and_often_fails_is_judged_by_its_past(client):
+    for number in range(60):
+        client.call("flaky", error=None if number % 3 == 0 else TimeoutError())
+        assert client.look(30) == {}
+    for _ in range(10):
+        client.call("flaky", error=TimeoutError())
+        assert client.look(30) == {}
+
+
 def test_a_failing_host_is_found_beside_a_busy_healthy_one(client):
     def both():
         client.call("shop", count=40)

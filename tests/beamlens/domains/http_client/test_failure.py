@@ -13,6 +13,14 @@ class SomeReadTimeout(Exception):
     pass
 
 
+class Cancelled(BaseException):
+    """As trio's."""
+
+
+class Timeout(BaseException):
+    """As gevent's."""
+
+
 def caused(error, cause):
     error.__cause__ = cause
     return error
@@ -45,6 +53,8 @@ class Strange(Exception):
         (ExceptionGroup("all failed", [OSError(), ConnectionRefusedError()]), "refused"),
         (asyncio.CancelledError(), "cancelled"),
         (KeyboardInterrupt(), "cancelled"),
+        (Cancelled(), "cancelled"),
+        (Timeout(), "timeout"),
         (ValueError("bad url"), "other"),
         (circle(), "other"),
         (Strange(), "other"),

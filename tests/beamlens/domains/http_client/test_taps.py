@@ -160,7 +160,7 @@ def test_an_answer_of_500_fails_and_one_of_404_does_not(recorder, web, client):
 
 
 @pytest.mark.parametrize("client", [by_httpx, by_httpx_async, by_aiohttp])
-def test_a_body_that_breaks_off_is_a_reset(recorder, web, client):
+def test_a_body_of_theirs_that_breaks_off_is_a_reset(recorder, web, client):
     with pytest.raises((httpx.HTTPError, aiohttp.ClientError)):
         client(web.url("/short"))
     assert [(call.status, call.error) for call in ended(recorder)] == [(200, "reset")]
@@ -353,6 +353,7 @@ METHODS = [
     (http.client.HTTPConnection, "putrequest"),
     (http.client.HTTPConnection, "endheaders"),
     (http.client.HTTPConnection, "getresponse"),
+    (http.client.HTTPConnection, "close"),
     (http.client.HTTPResponse, "_close_conn"),
     (urllib3.connectionpool.HTTPConnectionPool, "urlopen"),
     (urllib3.connectionpool.HTTPConnectionPool, "_get_conn"),

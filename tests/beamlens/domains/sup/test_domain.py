@@ -8,6 +8,7 @@ import threading
 import pykka
 import pytest
 
+from beamlens import Beamlens
 from beamlens.application import tree as own_tree
 from beamlens.detect import SensorBank
 from beamlens.domains import SupDomain
@@ -169,7 +170,9 @@ def test_a_busy_supervisor_blocks_nobody_and_says_busy(domain, shop):
     assert found["sup_tree_integrity"]("Shop")["anomalies"][0]["type"] == "busy"
     rows = {row["name"]: row for row in found["sup_list"]()}
     assert (rows["Shop"]["state"], rows["Shop"]["child_count"], rows["Inner"]["state"]) == ("busy", None, "running")
-    assert domain.snapshot()["busy_supervisors"] == 1
+    snapshot = domain.snapshot()
+    assert (snapshot["busy_supervisors"], snapshot["total_children"], snapshot["active_children"]) == (1, None, None)
+    assert snapshot["_unavailable"]["total_children"] == "a supervisor is too busy to tell"
     # However often it was asked: one question of ours waits, and no more.
     assert shop.mailbox_stats().size == 1
     gate.set()
@@ -272,7 +275,7 @@ def test_a_mailbox_that_grows_names_the_actor_and_the_line_it_is_at(domain):
             active = {state.name: state for state in bank.active()}
     assert list(active) == ["mailbox_growth"]
     (piece,) = domain.evidence(active["mailbox_growth"])
-    assert (piece.cause, piece.strength) == (CauseKind.MAILBOX_GROWTH, Strength.CONCLUSIVE)
+    assert (piece.cause, piece.strength) == (CauseKind.QUEUE_OVERLOAD, Strength.CONCLUSIVE)
     assert piece.place.line == Worker.on_receive.__code__.co_firstlineno + 4
     assert "waiting messages of 10000 that fit wait for the actor slow-worker (Worker)" in piece.text
     assert domain.callbacks()["sup_mailboxes"](1)[0]["name"] == "slow-worker"
@@ -363,3 +366,14 @@ def test_the_store_takes_its_ear_out_at_an_orderly_end():
     sup.stop()
     assert observers() == ()
     assert clock.time() > 0
+
+
+def test_an_instance_of_beamlens_is_its_own_and_none_of_the_hosts(shop):
+    with Beamlens.start(watchers=["sup", "runtime"]) as lens:
+        domain = lens.domain("sup")
+        domain.callbacks()["sup_list"]()
+        data = domain.snapshot()
+        assert domain.callbacks()["sup_unlinked_processes"]() == []
+    assert (data["supervisor_count"], data["total_children"], data["unlinked"]) == (2, 3, 0)
+    assert data["own_supervisor_count"] >= 8
+    assert data["own_children"] >= 10
