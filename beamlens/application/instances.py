@@ -102,6 +102,9 @@ def _restart_waiting() -> None:
 
 def _at_exit() -> None:
     for call in _before_exit:
-        call()
+        try:
+            call()
+        except Exception:
+            logger.exception("what was to be done before Beamlens stops has failed")
     for instance in list(_instances.values()):
         instance.stop(EXIT_TIMEOUT)
