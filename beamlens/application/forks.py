@@ -42,8 +42,7 @@ def goes_on(mode: AfterFork) -> bool:
         if functions is not None and (not functions or frame.f_code.co_name in functions):
             return True
         frame = frame.f_back
-    # uWSGI forks in C, and gives its worker this module.
-    return "uwsgi" in sys.modules
+    return False
 
 
 def restart_soon(restart: Callable[[], object], at_exit: Callable[[], object]) -> None:

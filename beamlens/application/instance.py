@@ -107,8 +107,7 @@ class Beamlens:
             control: Whether it can be asked from outside, by this user and root only: `beamlens ps`, `top`, `ask` and
                 `beamlens.control.connect`. Where no socket can be made it runs without, and says so.
             after_fork: What becomes of it in a forked child, which inherits no threads: ``"auto"`` starts it anew in
-                workers of gunicorn, Celery, uWSGI and `multiprocessing`, ``"restart"`` in every child, ``"stop"`` in
-                none.
+                workers of gunicorn, Celery and `multiprocessing`, ``"restart"`` in every child, ``"stop"`` in none.
             unknown: Refused, with the arguments that exist.
 
         Returns:
