@@ -62,7 +62,7 @@ def facts(instance: Beamlens) -> dict[str, Any]:
         "parent": os.getppid(),
         "forked": instance.forked,
         "instance": instance.name,
-        "command": list(sys.orig_argv),
+        "command": list(sys.orig_argv or sys.argv),  # an interpreter that is embedded has no arguments of its own
         "folder": _folder(),
         "python": platform.python_version(),
         "beamlens": package_version(),
