@@ -7,7 +7,6 @@ import functools
 import io
 import os
 import re
-import socket
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from beamlens.probes import process
+from beamlens.probes.heap.reading import attributes
 from beamlens.probes.slices import Slices
 
 Kind = Literal[
@@ -192,33 +192,31 @@ def descriptors_of(value: Any, depth: int = 3) -> list[int]:
         return [number]
     if depth <= 0:
         return []
-    inner: list[Any] = []
-    if isinstance(value, (tuple, list)):
-        inner = list(tuple.__iter__(value) if isinstance(value, tuple) else list.__iter__(value))[:10]
-    elif isinstance(value, dict):
+    # By its type and never by isinstance(), which asks an object for its class: a lazy one is made by that.
+    kind = type(value)
+    if issubclass(kind, tuple):
+        inner = list(tuple.__iter__(value))[:10]
+    elif issubclass(kind, list):
+        inner = list(list.__iter__(value))[:10]
+    elif issubclass(kind, dict):
         inner = list(dict.values(value))[:10]
     else:
-        try:
-            attributes = object.__getattribute__(value, "__dict__")
-        except (AttributeError, TypeError):
-            return []
-        if type(attributes) is dict:
-            inner = list(attributes.values())[:30]
+        inner = list((attributes(value) or {}).values())[:30]
     return [number for item in inner for number in descriptors_of(item, depth - 1)]
 
 
 def _fileno(value: Any) -> int | None:
+    kind = type(value)
     try:
-        if isinstance(value, _socket.socket):
+        if issubclass(kind, _socket.socket):
             return _socket.socket.fileno(value)
-        if isinstance(value, io.FileIO):
+        if issubclass(kind, io.FileIO):
             return io.FileIO.fileno(value)
-        if isinstance(value, io.BufferedReader | io.BufferedWriter | io.BufferedRandom):
-            return _fileno(value.raw)
-        if isinstance(value, io.TextIOWrapper):
-            return _fileno(value.buffer)
-        if isinstance(value, io.BufferedRWPair | socket.SocketIO):
-            return None
+        for buffered in (io.BufferedReader, io.BufferedWriter, io.BufferedRandom):
+            if issubclass(kind, buffered):
+                return _fileno(buffered.__dict__["raw"].__get__(value))
+        if issubclass(kind, io.TextIOWrapper):
+            return _fileno(io.TextIOWrapper.__dict__["buffer"].__get__(value))
     except (OSError, ValueError):  # closed, detached
         return None
     return None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import os
 import select
 import socket
@@ -119,3 +120,28 @@ def test_a_number_that_is_used_again_has_another_identity(tmp_path):
 )
 def test_the_inode_is_told_of_sockets_and_pipes(target, inode):
     assert descriptors.inode_of(target) == inode
+
+
+def test_an_object_of_the_hosts_is_never_asked_for_its_class_or_attributes(tmp_path):
+    touched = []
+
+    class Lazy:
+        def __getattribute__(self, name):
+            touched.append(name)
+            raise RuntimeError("not configured")
+
+    class Holder:
+        def __init__(self, *held):
+            self.held = held
+
+    class Log(io.TextIOWrapper):
+        @property
+        def buffer(self):
+            touched.append("buffer")
+            raise RuntimeError
+
+    with (tmp_path / "log").open("wb") as raw:
+        log = Log(raw)
+        assert descriptors.descriptors_of([Lazy(), Holder(Lazy(), log)]) == [raw.fileno()]
+        log.detach()
+    assert touched == []
