@@ -25,7 +25,7 @@ def stress(session: nox.Session) -> None:
         session.skip(f"python{session.python} is not installed")
     session.install("-e", ".[test]")
     env = {"BEAMLENS_STRESS_SECONDS": os.environ.get("BEAMLENS_STRESS_SECONDS", "60")}
-    session.run("python", "-m", "pytest", "tests/actors/test_stress.py", *session.posargs, env=env)
+    session.run("python", "-m", "pytest", "-n", "0", "tests/actors/test_stress.py", *session.posargs, env=env)
 
 
 @nox.session
@@ -35,7 +35,7 @@ def fuzz(session: nox.Session) -> None:
     seconds = os.environ.get("BEAMLENS_LUA_FUZZ_SECONDS", "60")
     for seed in range(1, 6):
         session.run(
-            *("python", "-m", "pytest", "tests/beamlens/lua/test_fuzz.py", "-s", *session.posargs),
+            *("python", "-m", "pytest", "-n", "0", "tests/beamlens/lua/test_fuzz.py", "-s", *session.posargs),
             env={"BEAMLENS_LUA_FUZZ_SECONDS": seconds, "BEAMLENS_LUA_FUZZ_SEED": str(seed)},
         )
 

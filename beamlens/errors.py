@@ -18,6 +18,7 @@
     ├── ToolError                       in beamlens.agent: a tool refuses, the model gets the text
     ├── SessionRunning                  in beamlens.agent: a session of that id runs; carries it
     ├── JournalError                    in beamlens.agent.journal, with a tree of its own: a session's file
+    ├── ControlError                    in beamlens.control, with a tree of its own: another process
     └── LuaError                        in beamlens.lua
 """
 

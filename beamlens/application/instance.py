@@ -6,12 +6,14 @@ import inspect
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from beamlens.agent.budget import Budget
 from beamlens.agent.compaction import CompactionPolicy
-from beamlens.application import instances, tree
+from beamlens.application import forks, instances, tree
+from beamlens.application.forks import AfterFork
 from beamlens.application.instance_status import InstanceStatus, ask_all
 from beamlens.application.lookup import AgentRegistry
 from beamlens.application.parts import Parts
@@ -20,8 +22,8 @@ from beamlens.application.report import Report, closest, snapshots
 from beamlens.application.watchers import Watchers
 from beamlens.config import Environment
 from beamlens.coordinator import CoordinatorActor
-from beamlens.errors import BeamlensError, NotStarted
-from beamlens.findings import AgentStatus, Insight
+from beamlens.errors import AlreadyStarted, BeamlensError, NotStarted
+from beamlens.findings import AgentStatus, Alert, Insight
 from beamlens.probes import hooks, inbound, logtap
 from beamlens_actors import ActorError, ActorRef, Shutdown, clock
 from beamlens_supervision import ChildSpec, SupervisionError, SupervisorRef, format_tree
@@ -40,9 +42,16 @@ _BURIAL = 5.0
 class Beamlens:
     """A running instance. Made by `start`, ended by `stop` or by leaving its ``with`` block."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, make_plan: Callable[[], Plan]) -> None:
         """Not for users: `start` checks what this takes."""
+        self._make_plan = make_plan
+        self.forked = False
+        """Whether it was started anew in a forked child."""
+        self._prepare(make_plan())
+
+    def _prepare(self, plan: Plan) -> None:
         self.name = plan.name
+        self.after_fork: AfterFork = plan.after_fork
         self._plan = plan
         self._stopped = threading.Event()
         self._stopped.set()
@@ -75,6 +84,8 @@ class Beamlens:
         compaction_max_tokens: int = 50_000,
         compaction_keep_last: int = 5,
         state_dir: str | os.PathLike[str] | None = None,
+        control: bool = False,
+        after_fork: AfterFork = "auto",
         **unknown: Any,
     ) -> Self:
         """Start watching this process. Everything is checked first; what fails leaves nothing behind.
@@ -99,6 +110,10 @@ class Beamlens:
                 ``BEAMLENS_STATE_DIR`` says. With one, a restart goes on with the budget where it was, and processes
                 that share the folder and the instance's name share the budget. Sessions of your own agents are
                 kept in its folder ``sessions``. Without, all that is in memory.
+            control: Whether it can be asked from outside, by this user and root only: `beamlens ps`, `top`, `ask` and
+                `beamlens.control.connect`. Where no socket can be made it runs without, and says so.
+            after_fork: What becomes of it in a forked child, which inherits no threads: ``"auto"`` starts it anew in
+                workers of gunicorn, Celery and `multiprocessing`, ``"restart"`` in every child, ``"stop"`` in none.
             unknown: Refused, with the arguments that exist.
 
         Returns:
@@ -111,22 +126,25 @@ class Beamlens:
         """
         refuse_unknown(unknown, _arguments(cls.start))
         environment = Environment.read()
-        plan = Plan.check(
+        make_plan = partial(
+            Plan.check,
             environment,
-            watchers=watchers,
-            operators=operators,
+            watchers=_kept(watchers),
+            operators=_kept(operators),
             client_registry=client_registry,
             backend=backend,
             name=name,
             budget=budget,
-            redact=redact,
+            redact=_kept(redact),
             llm_timeout=llm_timeout,
             compaction=CompactionPolicy(compaction_max_tokens, compaction_keep_last),
             state_dir=state_dir,
+            control=control,
+            after_fork=after_fork,
         )
-        instance = cls(plan)
+        instance = cls(make_plan)
         if not environment.disabled:
-            instances.add(plan.name, instance)
+            instances.add(instance.name, instance)
             instance._start()
         return instance
 
@@ -172,7 +190,19 @@ class Beamlens:
             ),
             tree.watcher_supervisor(self._watchers.specs, parts.agents, on_event),
             *self._operators.children(on_event),
+            *self._control(),
         ]
+
+    def _control(self) -> list[ChildSpec]:
+        if not self._plan.control:
+            return []
+        from beamlens.application import serving
+
+        def unavailable(reason: str) -> None:
+            logger.warning("Beamlens %r cannot be asked from outside: %s", self.name, reason)
+            self._parts.bus.emit("control.unavailable", "control", reason=reason)
+
+        return [serving.child_spec(self, unavailable)]
 
     def stop(self, timeout: float = 5.0) -> bool:
         """Stop watching, put every hook back, end every thread that can be ended. Again: does nothing.
@@ -223,8 +253,7 @@ class Beamlens:
 
     def _clean_up(self) -> None:
         self._stopped.set()
-        self._operators.close()
-        self._watchers.close()
+        self._close_domains()
         self._parts.core.stop()
         self._plan.clients.close()
         self._parts.bus.close(0.3)
@@ -238,6 +267,10 @@ class Beamlens:
         self._finish()
         self._buried.wait(_BURIAL)
 
+    def _close_domains(self) -> None:
+        self._operators.close()
+        self._watchers.close()
+
     def forget(self) -> None:
         """In a forked child: the threads are not here. Take the hooks out and count as stopped."""
         self._stopped = threading.Event()
@@ -249,6 +282,18 @@ class Beamlens:
         logtap.after_fork()
         hooks.after_fork()
         inbound.after_fork()
+
+    def restart(self) -> None:
+        """In a forked child that was told to `forget`: start anew, as it was started first."""
+        forks.close_inherited(self._close_domains)
+        # Domains, clients and parts of its own: the parent's may hold locks that nobody here releases.
+        self._prepare(self._make_plan())
+        self.forked = True
+        try:
+            instances.add(self.name, self)
+        except AlreadyStarted:
+            return  # the worker has started one of this name itself
+        self._start()
 
     # -- watchers --------------------------------------------------------------------------------------------
 
@@ -336,9 +381,23 @@ class Beamlens:
         """Emit one of the catalogue's events in this instance's name. For parts of Beamlens."""
         self._parts.bus.emit(name, sender, **metadata)
 
+    def open_alerts(self) -> list[Alert]:
+        """The alerts that are in no insight yet, oldest first."""
+        return self._parts.inbox.open_alerts()
+
     def insights(self) -> list[Insight]:
         """The last insights, oldest first."""
         return self._parts.insights.all()
+
+    @property
+    def supervisor(self) -> SupervisorRef | None:
+        """The root of its tree; ``None`` when stopped."""
+        return self._root if self.running else None
+
+    @property
+    def uptime(self) -> float:
+        """Seconds for which it runs, or ran."""
+        return (clock.monotonic() if self.running else self._ended) - self._began
 
     def tree(self) -> str:
         """The running supervision tree as text; empty when stopped."""
@@ -349,11 +408,11 @@ class Beamlens:
         domains = {one.name: one.domain for one in self._watchers}
         taken = snapshots(domains)
         return Report(
-            seconds=(clock.monotonic() if self.running else self._ended) - self._began,
+            seconds=self.uptime,
             watched=tuple(self._watchers.names),
             looks=sum(one.runs for one in self.list_watchers()) if self.running else 0,
             active_sensors=self._watchers.active_sensors(),
-            open_alerts=tuple(self._parts.inbox.open_alerts()),
+            open_alerts=tuple(self.open_alerts()),
             insights=tuple(self._parts.insights.all()),
             closest=closest(taken, domains),
             snapshots=taken,
@@ -379,6 +438,11 @@ class Beamlens:
     def __repr__(self) -> str:
         state = "running" if self.running else "stopped"
         return f"<Beamlens {self.name!r} {state}, watching {', '.join(self._watchers.names) or 'nothing'}>"
+
+
+def _kept(given: Any) -> Any:
+    """What can be gone through once is kept: a forked worker reads it again."""
+    return list(given) if isinstance(given, Iterator) else given
 
 
 def _arguments(start: Callable[..., object]) -> list[str]:

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from beamlens.application import forks
 from beamlens.errors import AlreadyStarted, NotStarted
 
 if TYPE_CHECKING:
     from beamlens.application.instance import Beamlens
 
+logger = logging.getLogger("beamlens")
+
 EXIT_TIMEOUT = 0.4
 
 _lock = threading.Lock()
 _instances: dict[str, Beamlens] = {}
+_waiting: list[Beamlens] = []
+"""In a forked child: those that are about to be started anew."""
 _hooked = False
+_before_exit: list[Callable[[], object]] = []
+
+
+def before_exit(call: Callable[[], object]) -> None:
+    """Have something called when this process ends, before its instances are stopped; in forked workers too."""
+    _before_exit.append(call)
 
 
 def add(name: str, instance: Beamlens) -> None:
@@ -70,15 +83,37 @@ def running(name: str | None = None) -> Beamlens:
 
 
 def _after_fork() -> None:
-    """Threads are not inherited, so what ran here runs no more: no hook may stay that feeds it."""
+    """Threads are not inherited, so what ran here runs no more: no hook may stay that feeds it.
+
+    In a worker of a pre-forking server it is started anew.
+    """
     global _lock
     _lock = threading.Lock()
-    instances = list(_instances.values())
+    lost, waiting = list(_instances.values()), list(_waiting)
     _instances.clear()
-    for instance in instances:
+    _waiting.clear()
+    for instance in lost:
         instance.forget()
+    # Those that wait were lost in a fork a moment ago: a daemon is forked twice.
+    _waiting.extend(one for one in (*lost, *waiting) if forks.goes_on(one.after_fork))
+    if _waiting:
+        forks.restart_soon(_restart_waiting, _at_exit)
+
+
+def _restart_waiting() -> None:
+    while _waiting:
+        instance = _waiting.pop(0)
+        try:
+            instance.restart()
+        except Exception:
+            logger.exception("Beamlens %r is not watching this forked process: it could not start", instance.name)
 
 
 def _at_exit() -> None:
+    for call in _before_exit:
+        try:
+            call()
+        except Exception:
+            logger.exception("what was to be done before Beamlens stops has failed")
     for instance in list(_instances.values()):
         instance.stop(EXIT_TIMEOUT)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from beamlens.agent.budget import Budget
 from beamlens.agent.compaction import CompactionPolicy
+from beamlens.application.forks import AfterFork
 from beamlens.application.specs import Operated, Watched, resolve, resolve_operators
 from beamlens.config import Environment, state_folder
 from beamlens.errors import ConfigError
@@ -32,6 +33,8 @@ class Plan:
         llm_timeout: Seconds for one model call.
         compaction: When a conversation is shortened.
         state_dir: The folder of what outlives the process; ``None``: nothing does.
+        control: Whether it can be asked from outside.
+        after_fork: What becomes of it in a forked child.
     """
 
     name: str
@@ -43,6 +46,8 @@ class Plan:
     llm_timeout: float
     compaction: CompactionPolicy
     state_dir: Path | None = None
+    control: bool = False
+    after_fork: AfterFork = "auto"
 
     @classmethod
     def check(
@@ -59,6 +64,8 @@ class Plan:
         llm_timeout: object,
         compaction: CompactionPolicy,
         state_dir: object,
+        control: object,
+        after_fork: Any,
     ) -> Self:
         """Check the arguments of `Beamlens.start`, and what the environment says where they say nothing.
 
@@ -66,9 +73,7 @@ class Plan:
             ConfigError: A value is wrong; names the field and the choices.
         """
         checked_name = _name(name)
-        if backend not in BACKENDS:
-            text = f"backend {backend!r} does not exist; the choices are: {', '.join(BACKENDS)}"
-            raise ConfigError(text, field="backend")
+        _choice("backend", backend, BACKENDS)
         seconds = _seconds("llm_timeout", llm_timeout)
         entries = list(watchers) if not isinstance(watchers, str) and isinstance(watchers, Iterable) else watchers
         watched = tuple(resolve(entries or environment.watchers))
@@ -82,6 +87,8 @@ class Plan:
             llm_timeout=seconds,
             compaction=compaction,
             state_dir=state_folder(environment.state_dir if state_dir is None else state_dir),
+            control=_flag("control", control),
+            after_fork=_choice("after_fork", after_fork, get_args(AfterFork)),
         )
         plan._check_clients()
         return plan
@@ -113,6 +120,19 @@ def _name(name: object) -> str:
 def _seconds(field: str, value: object) -> float:
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
         raise ConfigError(f"{field} must be seconds above 0, not {value!r}", field=field)
+    return value
+
+
+def _choice(field: str, value: Any, choices: Iterable[str]) -> Any:
+    if value not in choices:
+        text = f"{field} {value!r} does not exist; the choices are: {', '.join(choices)}"
+        raise ConfigError(text, field=field)
+    return value
+
+
+def _flag(field: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{field} must be True or False, not {value!r}", field=field)
     return value
 
 

@@ -77,23 +77,32 @@ class Report:
         }
 
     def __str__(self) -> str:
-        watched = ", ".join(self.watched) or "nothing"
-        lines = [
-            f"Beamlens report: {'healthy' if self.healthy else 'trouble was found'}",
-            f"  watched {watched} for {self.seconds:.0f} s ({self.looks} looks, analyst: {self.model})",
-        ]
-        for insight in self.insights:
-            lines.append(f"  insight ({insight.confidence} confidence): {insight.summary}")
-            if insight.cause is not None and insight.cause.place is not None:
-                lines.append(f"    at {insight.cause.place.file}:{insight.cause.place.line}")
-        lines += [f"  alert ({a.severity}) {a.watcher}/{a.anomaly_type}: {a.summary}" for a in self.open_alerts]
-        lines += [f"  active sensor: {name}" for name in self.active_sensors]
-        lines += [
-            f"  {'closest to a limit' if index == 0 else 'then'}: {c.metric} is {c.value:g} {c.unit}, "
-            f"{c.share:.0%} of {c.bound:g}"
-            for index, c in enumerate(self.closest[:3])
-        ]
-        return "\n".join(lines)
+        return "\n".join(report_lines(self.to_dict()))
+
+
+def report_lines(report: Mapping[str, Any]) -> list[str]:
+    """For people; from what `Report.to_dict` gave, which may have come from another process."""
+    watched = ", ".join(report["watched"]) or "nothing"
+    lines = [
+        f"Beamlens report: {'healthy' if report['healthy'] else 'trouble was found'}",
+        f"  watched {watched} for {report['seconds']:.0f} s ({report['looks']} looks, analyst: {report['model']})",
+    ]
+    for insight in report["insights"]:
+        lines.append(f"  insight ({insight['confidence']} confidence): {insight['summary']}")
+        place = (insight["cause"] or {}).get("place")
+        if place is not None:
+            lines.append(f"    at {place['file']}:{place['line']}")
+    lines += [
+        f"  alert ({a['severity']}) {a['watcher']}/{a['anomaly_type']}: {a['observation']}"
+        for a in report["open_alerts"]
+    ]
+    lines += [f"  active sensor: {name}" for name in report["active_sensors"]]
+    lines += [
+        f"  {'closest to a limit' if index == 0 else 'then'}: {c['metric']} is {c['value']:g} {c['unit']}, "
+        f"{c['share']:.0%} of {c['bound']:g}"
+        for index, c in enumerate(report["closest"][:3])
+    ]
+    return lines
 
 
 def snapshots(domains: Mapping[str, Domain]) -> dict[str, dict[str, Any]]:

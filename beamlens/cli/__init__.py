@@ -6,11 +6,17 @@ from typing import Any
 
 import click
 
+from beamlens.cli.ask import ask
 from beamlens.cli.demo import demo
 from beamlens.cli.interrupt import interrupt
 from beamlens.cli.program import Interrupted
+from beamlens.cli.ps import ps
 from beamlens.cli.replay import replay
+from beamlens.cli.report import report
 from beamlens.cli.run import run
+from beamlens.cli.status import status
+from beamlens.cli.top import top
+from beamlens.cli.tree import tree
 from beamlens.cli.version import version
 
 
@@ -31,9 +37,7 @@ def main() -> None:
     """Find out why a Python service misbehaves, from inside the process, while it happens."""
 
 
-main.add_command(demo)
-main.add_command(replay)
-main.add_command(run)
-main.add_command(version)
+for command in (ask, demo, ps, replay, report, run, status, top, tree, version):
+    main.add_command(command)
 
 __all__ = ["main"]

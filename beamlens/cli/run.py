@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import json
 import logging
 import os
 import sys
@@ -13,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from beamlens.cli.interrupt import prepare
-from beamlens.cli.text import safe
+from beamlens.cli.text import as_json as as_json_line
+from beamlens.cli.text import line, lines
 
 if TYPE_CHECKING:
     from beamlens.application import Beamlens, Report
@@ -48,7 +47,7 @@ def _program_begins(args: list[str]) -> int:
     return len(args)
 
 
-@click.command(cls=_RunCommand, options_metavar="[OPTIONS] [--] script.py ARGS | -m MODULE ARGS")
+@click.command(cls=_RunCommand, options_metavar="[OPTIONS] [--] script.py ARGS | -m MODULE ARGS | COMMAND ARGS")
 @click.option(
     "--watchers", default=None, help=f"Names, separated by commas; by default BEAMLENS_WATCHERS or {DEFAULT_WATCHERS}."
 )
@@ -56,19 +55,23 @@ def _program_begins(args: list[str]) -> int:
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
 @click.pass_context
 def run(ctx: click.Context, *, watchers: str | None, report_file: str | None, as_json: bool) -> None:
-    """Watch a program that is not changed.
+    """Watch a program that is not changed: a script, a module, or a command written in Python, such as gunicorn.
 
     Its output, exit code and signals are its own. Alerts go to standard error as they come, and at the end a report.
+    Meanwhile `beamlens ps`, `top` and `ask` reach it. Workers that gunicorn, Celery or multiprocessing fork are watched
+    each on its own; one reports when it has found something (with --report FILE always, to FILE.PID).
     """
     program = _program(ctx.meta[_PROGRAM])
     # Now, since the program may change the working directory.
     file = None if report_file is None else Path(report_file).resolve()
     if file is not None and not file.parent.is_dir():
         raise click.UsageError(f"there is no folder for the report {report_file!r}")
+    from beamlens.application import instances
+
     prepare()
     watch = _Watch(_start(watchers), file, as_json=as_json)
-    # At exit: after the program's own handlers, and after its threads, for which Python waits before.
-    atexit.register(watch.end)
+    # After the program's own handlers of its exit, and after its threads, for which Python waits before.
+    instances.before_exit(watch.end)
     program.run()
 
 
@@ -77,18 +80,34 @@ def _program(words: list[str]) -> Program:
 
     words = words[1:] if words[:1] == ["--"] else words
     if not words:
-        raise click.UsageError("give a program: beamlens run -- script.py ARGS, or -m MODULE ARGS")
+        text = "give a program: beamlens run -- script.py ARGS, -m MODULE ARGS, or a command such as gunicorn app:app"
+        raise click.UsageError(text)
     if words[0].startswith("-m"):
         # As Python takes it: -m json.tool, or -mjson.tool.
         name, *arguments = [words[0][2:], *words[1:]] if len(words[0]) > 2 else (words[1:] or [""])
         if not name:
             raise click.UsageError("-m needs the name of a module")
         return Program.module(name, arguments)
-    if not Path(words[0]).exists():
-        raise click.UsageError(f"there is no file {words[0]!r}")
-    if not os.access(words[0], os.R_OK):
-        raise click.UsageError(f"the file {words[0]!r} cannot be read")
-    return Program.script(words[0], words[1:])
+    return Program.script(_script(words[0]), words[1:])
+
+
+def _script(word: str) -> str:
+    """A file, else a command such as ``gunicorn`` or ``celery``: the script that a shell would find."""
+    from beamlens.cli.commands import NoPythonScript, find_command, is_program
+
+    if not is_program(word):
+        try:
+            command = find_command(word)
+        except NoPythonScript as error:
+            raise click.UsageError(str(error)) from error
+        if command is not None:
+            return command
+        if not Path(word).exists():
+            raise click.UsageError(f"there is no file {word!r}, and no command of that name")
+        raise click.UsageError(f"the folder {word!r} has no __main__.py")
+    if not os.access(word, os.R_OK):
+        raise click.UsageError(f"the file {word!r} cannot be read")
+    return word
 
 
 def _start(watchers: str | None) -> Beamlens:
@@ -97,7 +116,8 @@ def _start(watchers: str | None) -> Beamlens:
 
     names = watchers if watchers is not None else os.environ.get("BEAMLENS_WATCHERS") or DEFAULT_WATCHERS
     try:
-        return Beamlens.start(watchers=[name.strip() for name in names.split(",") if name.strip()], name=INSTANCE)
+        entries = [name.strip() for name in names.split(",") if name.strip()]
+        return Beamlens.start(watchers=entries, name=INSTANCE, control=True)
     except BeamlensError as error:
         raise click.UsageError(str(error)) from error
 
@@ -120,36 +140,50 @@ class _Watch:
 
     def _alert(self, _sender: str, *, alert: Any, instance: str, **_metadata: Any) -> None:
         if instance == INSTANCE:
-            self._say(f"beamlens: alert [{alert.severity}] {alert.watcher}/{alert.anomaly_type}: {alert.summary}")
+            self._say(f"{self._who()}: alert [{alert.severity}] {alert.watcher}/{alert.anomaly_type}: {alert.summary}")
 
     def _insight(self, _sender: str, *, insight: Any, instance: str, **_metadata: Any) -> None:
         if instance == INSTANCE:
-            self._say(f"beamlens: insight [{insight.confidence} confidence]: {insight.summary}")
+            self._say(f"{self._who()}: insight [{insight.confidence} confidence]: {insight.summary}")
+
+    @property
+    def _in_worker(self) -> bool:
+        return os.getpid() != self._pid
+
+    def _who(self) -> str:
+        return f"beamlens: worker {os.getpid()}" if self._in_worker else "beamlens"
 
     def _say(self, text: str) -> None:
         try:
-            print(safe(text), file=sys.__stderr__, flush=True)
+            print(line(text), file=sys.__stderr__, flush=True)
         except (OSError, ValueError, AttributeError):  # the program closed it
             pass
 
     def end(self) -> None:
-        """Report and stop; not in a forked child of the program's."""
-        if os.getpid() != self._pid or not self._lens.running:
+        """Report and stop; in a forked child only where it is watched too."""
+        if not self._lens.running:
             return
         report = self._lens.report()
         # That a look was cut short here is no news: the program has ended.
         for name in ("beamlens_actors", "beamlens_supervision"):
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         self._lens.stop(1.0)
-        self._publish(report)
+        if self._file is not None or not (self._in_worker and report.healthy):
+            self._publish(report)
 
     def _publish(self, report: Report) -> None:
-        text = json.dumps(report.to_dict()) if self._as_json else str(report)
-        if self._file is None:
-            self._say(text)
-            return
-        try:
-            self._file.write_text(text + "\n", encoding="utf-8")
-        except OSError as error:
-            self._say(f"beamlens: the report could not be written: {error}")
+        from beamlens.application.report import report_lines
+
+        found = report.to_dict()
+        texts = [as_json_line(found)] if self._as_json else report_lines(lines(found))
+        if self._file is not None:
+            file = self._file.with_name(f"{self._file.name}.{os.getpid()}") if self._in_worker else self._file
+            try:
+                file.write_text("\n".join(texts) + "\n", encoding="utf-8")
+                return
+            except OSError as error:
+                self._say(f"{self._who()}: the report could not be written: {error}")
+        if self._in_worker:
+            self._say(f"{self._who()} ends:")
+        for text in texts:
             self._say(text)

@@ -85,7 +85,9 @@ def run_demo(
     watch = _Watch(on_event)
     began = clock.monotonic()
     with Stage(seed) as stage:
-        lens = Beamlens.start(watchers=list(WATCHERS), name="demo", operators=[], client_registry=_OFFLINE)
+        lens = Beamlens.start(
+            watchers=list(WATCHERS), name="demo", operators=[], client_registry=_OFFLINE, control=True
+        )
         try:
             watch.connect()
             on_event("started", lens)

@@ -42,8 +42,12 @@ def tree(ref: ActorRef[Any], *, timeout: float = 1.0) -> TreeNode:
 
 def format_tree(ref: ActorRef[Any], *, timeout: float = 1.0) -> str:
     """The tree under `ref` as text, a line an actor."""
-    root = tree(ref, timeout=timeout)
-    return "\n".join([_label(root), *_lines(root["children"])])
+    return format_node(tree(ref, timeout=timeout))
+
+
+def format_node(node: TreeNode) -> str:
+    """A tree that `tree` gave, as text."""
+    return "\n".join([_label(node), *_lines(node["children"])])
 
 
 def _node(

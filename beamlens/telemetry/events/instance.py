@@ -7,6 +7,11 @@ from beamlens.telemetry.events.event import NUMBER, Event
 EVENTS: tuple[Event, ...] = (
     Event("instance.started", "An instance runs.", metadata={"watchers": list, "model": str}),
     Event("instance.stopped", "An instance has stopped.", {"duration": NUMBER}),
+    Event(
+        "control.unavailable",
+        "The control socket could not be made; the instance runs without.",
+        metadata={"reason": str},
+    ),
     Event("supervision.child_started", "A part runs.", metadata={"child": str}),
     Event("supervision.child_ended", "A part ended.", metadata={"child": str, "reason": str}),
     Event("supervision.child_restarted", "A part runs again.", {"restarts": int}, {"child": str}),
