@@ -45,7 +45,8 @@ class Investigation:
         health: The agent's present assessment.
         sensors: The sensors that are active.
         evidence: Sensor name to what closer looks found.
-        note: What the agent wanted to remember at its last wait.
+        note: What the agent's model wanted to remember at its last wait.
+        analyst_note: What the offline analyst did: it takes over now and then, and the model's note outlives that.
         model: Says who answers now.
         fired: Alerts fired so far.
         reason: Why the present look began.
@@ -84,6 +85,7 @@ class Investigation:
         self.sensors: tuple[SensorState, ...] = ()
         self.evidence: dict[str, tuple[Evidence, ...]] = {}
         self.note = ""
+        self.analyst_note = ""
         self.model: Callable[[], str] = str
         self.fired = 0
         self.reason = ""
@@ -99,6 +101,13 @@ class Investigation:
     def begin(self, reason: str) -> None:
         """Begin a look: evidence is what is seen from now on."""
         self.reason, self.ledger = reason, Ledger()
+
+    def remember(self, note: str) -> None:
+        """Keep a note of whoever answers now."""
+        if self.model() == self.services.offline.model:
+            self.analyst_note = note
+        else:
+            self.note = note
 
     def emit(self, name: str, measurements: Mapping[str, Any] | None = None, /, **metadata: Any) -> None:
         """Emit an event of this agent, such as ``think``."""
@@ -163,6 +172,7 @@ class Investigation:
         observation: str,
         hypothesis: str | None,
         snapshot_ids: Iterable[str],
+        cooldown: float | None = None,
     ) -> tuple[Alert, object]:
         """Make an alert of what was found, keep it and publish it.
 
@@ -191,6 +201,7 @@ class Investigation:
             instance=self.services.instance,
             trace_id=run.trace_id if run is not None else "0" * 32,
             model=self.model(),
+            cooldown=cooldown,
         )
         alert, verdict = self._checked(alert)
         corrects = alert.model != self.services.offline.model

@@ -44,6 +44,14 @@ class Events:
             return found()
 
 
+    def pass_time(self, clock, seconds=0.25):
+        """Let a little fake time go on, and those whom it woke go on in real time, until nothing happens for 20 ms."""
+        clock.advance(seconds)
+        with self._changed:
+            while self._changed.wait(0.02):
+                pass
+
+
 @contextmanager
 def services(client, **options):
     """Services over two task supervisors, and their events."""

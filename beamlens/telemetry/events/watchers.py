@@ -53,6 +53,16 @@ def _shared(kind: str) -> tuple[Event, ...]:
 EVENTS: tuple[Event, ...] = (
     *_shared("watcher"),
     Event("watcher.alert_failed", "A finding was refused.", metadata={"reason": str}),
+    Event(
+        "watcher.look_started",
+        "A look begins; model is who is to answer.",
+        metadata={"reason": str, "model": str, **TRUST},
+    ),
+    Event(
+        "watcher.taken_over",
+        "The model failed, or came to no end: the offline analyst looks in its place.",
+        metadata={"stopped_by": str, "reason": str},
+    ),
     Event("watcher.alert_fired", "A watcher found something.", metadata={"alert": FINDING, **TRUST}),
     Event(
         "watcher.alert_merged",

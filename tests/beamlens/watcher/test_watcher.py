@@ -144,8 +144,8 @@ def test_a_sensor_ends_the_wait_with_its_reason():
     assert "depth_threshold (critical, alert type depth_high)" in opening
 
 
-def test_the_wait_is_clamped_and_its_note_is_there_at_the_next_look():
-    client = ScriptedClient([tool("wait", ms=0, note="watch the depth"), WAIT])
+def test_the_note_of_a_wait_is_there_at_the_next_look():
+    client = ScriptedClient([tool("wait", ms=1000, note="watch the depth"), WAIT])
     with FakeClock() as clock, watching(client) as (registry, events, _published, _supervisor):
         events.wait_for("watcher.wait")
         ask(registry)  # told before its timer stands, answered after
@@ -156,19 +156,6 @@ def test_the_wait_is_clamped_and_its_note_is_there_at_the_next_look():
     assert waits == [1.0, 3600.0]
     note = 'Your note from the last look:\n<untrusted source="note">\nwatch the depth\n</untrusted>'
     assert note in client.requests[1].messages[0].content[0].text
-
-
-def test_a_look_that_ends_otherwise_is_followed_by_another():
-    client = ScriptedClient(["nonsense"] * 5 + [WAIT])
-    with FakeClock() as clock, watching(client) as (registry, events, _published, _supervisor):
-        events.wait_for("watcher.run_stopped", stopped_by="fruitless")
-        events.wait_for("watcher.wait")
-        ask(registry)  # told before its timer stands, answered after
-        clock.advance(30.0)
-        client.wait_for_calls(6)
-        events.wait_for("watcher.run_stopped", stopped_by="wait")
-        events.wait_for("watcher.wait", 2)
-        assert ask(registry).runs == 2
 
 
 def test_a_domain_that_fails_is_told_once_and_watched_on():
