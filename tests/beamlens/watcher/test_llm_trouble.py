@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from beamlens.errors import LLMError
 from beamlens.llm.client import Completion, ToolCall
 from beamlens.testing import ScriptedClient, tool
 from beamlens.watcher.patience import FIRST_PAUSE, LONGEST_PAUSE, Patience
-from beamlens_actors.backends import threads
 from beamlens_actors.testing import FakeClock
+from beamlens_supervision import ChildStartError, TaskSupervisorRef
 from tests.beamlens.watcher.test_watcher import WAIT, ask, watching
 from tests.support.agents import Queue
 
@@ -107,26 +109,50 @@ def test_a_look_that_is_lost_is_looked_again_and_after_two_the_offline_analyst_l
 
 
 def test_without_any_thread_to_be_had_it_goes_on_when_there_are_some_again(monkeypatch, caplog):
-    real = threads.ActorThread.start
+    exhausted = threading.Event()
+    real = TaskSupervisorRef.run_nolink
 
-    def none_left(_thread):
-        raise RuntimeError("can't start new thread")
+    def no_thread(self, fn, *args, name=None, **options):
+        # In a process that gets no more threads, and has none left that it kept.
+        if exhausted.is_set():
+            raise ChildStartError(name, RuntimeError("can't start new thread"))
+        return real(self, fn, *args, name=name, **options)
 
-    domain, client = Queue(), ScriptedClient([WAIT], repeat_last=True)
-    with FakeClock() as clock, watching(client, domain) as (registry, events, _published, _supervisor):
+    monkeypatch.setattr(TaskSupervisorRef, "run_nolink", no_thread)
+    client = ScriptedClient([WAIT], repeat_last=True)
+    with FakeClock() as clock, watching(client) as (registry, events, _published, _supervisor):
         events.wait_for("watcher.wait")
         first = registry.lookup(("watcher", "queue"))
         ask(registry)
-        monkeypatch.setattr(threads.ActorThread, "start", none_left)
+        exhausted.set()
         clock.advance(28_800.0)  # the wait is over, and there is no thread to look on
-        while len(events.of("watcher.wait")) < 3:
+        while len(events.of("watcher.wait")) < 4:
+            events.pass_time(clock, 5.0)
+        exhausted.clear()
+        while len(client.requests) < 2:
+            events.pass_time(clock, 5.0)
+        while ask(registry).running:
             events.pass_time(clock)
-        monkeypatch.setattr(threads.ActorThread, "start", real)
-        while len(events.of("watcher.run_stopped")) < 2:
-            events.pass_time(clock)
-        ask(registry)
+        found = ask(registry)
         assert registry.lookup(("watcher", "queue")) is first
-    assert {metadata["stopped_by"] for metadata in events.of("watcher.run_stopped")} == {"wait"}
+    assert (found.model, found.stopped_by) == ("scripted", "wait")
+    assert [metadata["reason"] for metadata in events.of("watcher.wait")[1:4]] == ["lost"] * 3
+
+
+def test_a_model_is_done_without_when_there_is_no_thread_to_call_it_on(monkeypatch):
+    real = TaskSupervisorRef.run_nolink
+
+    def no_thread_for_a_model(self, fn, *args, name=None, **options):
+        if name.endswith(":llm"):
+            raise ChildStartError(name, RuntimeError("can't start new thread"))
+        return real(self, fn, *args, name=name, **options)
+
+    monkeypatch.setattr(TaskSupervisorRef, "run_nolink", no_thread_for_a_model)
+    client = ScriptedClient([])
+    with FakeClock() as clock, watching(client) as (registry, events, _published, _supervisor):
+        while not events.of("watcher.wait"):
+            events.pass_time(clock)
+        assert (ask(registry).model, client.requests) == ("offline", [])
 
 
 def test_patience_lasts_twice_as_long_from_failure_to_failure_up_to_a_bound():
