@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 Kind = Literal["watcher", "operator"]
 Publish = Callable[[Alert], object]
 
+MOST_SNAPSHOT = 100_000
+"""Characters of a snapshot as JSON. It is kept, cited, and goes where alerts go."""
+
 _SNAPSHOTS_KEPT = 50
 _ALERTS_KEPT = 100
 _EVIDENCE_KEPT = 20
@@ -123,10 +126,12 @@ class Investigation:
         """Take and keep a snapshot of the domain.
 
         Raises:
-            ToolError: The domain failed, or returned no JSON object.
+            ToolError: The domain failed, or returned no JSON object, or a very large one.
         """
         try:
-            data = json.loads(json.dumps(self.domain.snapshot(), default=str))
+            data = _plain(self.domain.snapshot())
+        except ToolError:
+            raise
         except Exception as error:
             raise ToolError("the snapshot failed: ", in_words(error)) from error
         if not isinstance(data, dict):
@@ -266,6 +271,17 @@ class Investigation:
         names = own or list(self.evidence)
         found = [piece for name in names for piece in self.evidence.get(name, ())]
         return tuple(found[:_EVIDENCE_KEPT])
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON has it. In pieces: what is far too large is not encoded to its end."""
+    parts, length = [], 0
+    for part in json.JSONEncoder(default=str).iterencode(value):
+        parts.append(part)
+        length += len(part)
+        if length > MOST_SNAPSHOT:
+            raise ToolError(f"the snapshot is larger than {MOST_SNAPSHOT} characters: it is the domain's mistake")
+    return json.loads("".join(parts))
 
 
 def _refusal(verdict: Verdict) -> str:

@@ -28,7 +28,9 @@ def watching(client, domain=None, *, continuous=False, **options):
             published.append(alert)
             return "delivered"
 
-        spec = WatcherActor.child_spec(made, domain or Queue(), publish, registry=registry, name="queue", continuous=continuous)
+        spec = WatcherActor.child_spec(
+            made, domain or Queue(), publish, registry=registry, name="queue", continuous=continuous
+        )
         supervisor.start_child(spec)
         try:
             yield registry, events, published, supervisor
