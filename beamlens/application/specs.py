@@ -45,6 +45,7 @@ class WatcherSpec:
         domain: str | type[Domain] | Domain | None = None,
         cooldown: float = 900.0,
         client: str | None = None,
+        *,
         continuous: bool = False,
         compaction_max_tokens: int | None = None,
         compaction_keep_last: int | None = None,
@@ -115,8 +116,9 @@ def _resolve_one(entry: object, where: str) -> Watched:
         raise ConfigError(
             f"{where}.cooldown must be seconds, at least 0, not {spec.cooldown!r}", field=f"{where}.cooldown"
         )
-    if not isinstance(spec.continuous, bool):
-        text = f"{where}.continuous must be True or False, not {spec.continuous!r}"
+    continuous: object = spec.continuous
+    if not isinstance(continuous, bool):
+        text = f"{where}.continuous must be True or False, not {continuous!r}"
         raise ConfigError(text, field=f"{where}.continuous")
     domain = _make_domain(spec, where)
     name = spec.name or domain.name

@@ -71,8 +71,8 @@ class FireWatchersAlert(FireAlert):
 
     cooldown_minutes: Annotated[int, Field(ge=1, le=MOST_COOLDOWN_MINUTES)] | None = Field(
         default=None,
-        description="Minutes for which the same is only counted once this one is dealt with. It lengthens the watcher's "
-        "own cooldown; a shorter one changes nothing.",
+        description="Minutes for which the same is only counted once this one is dealt with. It lengthens the "
+        "watcher's own cooldown; a shorter one changes nothing.",
     )
 
 

@@ -248,8 +248,8 @@ class WatcherActor(Actor):
             return min(RETRY_AFTER, _REPAIR_AFTER * 2 ** min(10, self._lost - 1))
         if outcome.stopped_by == "wait":
             return float(outcome.ending["seconds"])
-        model_went_on = self._continuous and outcome.model != self._services.offline.model
-        return CONTINUOUS_PAUSE if model_went_on else RETRY_AFTER
+        by_model = outcome.model != self._services.offline.model
+        return CONTINUOUS_PAUSE if self._continuous and by_model else RETRY_AFTER
 
     def _sensors_changed(self, message: SensorsChanged) -> None:
         if self._continuous:

@@ -43,7 +43,7 @@ _NO_SENSORS = """\
 _CONTINUOUS = """\
 - You set the pace: nothing wakes you, and the next look follows at once when you end one without wait. Wait 30 seconds
   when all is quiet, 5 seconds on a concern, 1 second while something is critical.
-- Older parts of the conversation are summarised. Say in the note of wait what you watch for: it is kept word for word."""
+- Older parts of the conversation are summarised. Say in the note of wait what you watch for: it stays word for word."""
 
 
 def system_prompt(domain: Domain, *, continuous: bool = False) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from beamlens.agent.compaction import HEADING, CompactionPolicy
-from beamlens.errors import ConfigError
 from beamlens.application.specs import WatcherSpec, resolve
+from beamlens.errors import ConfigError
 from beamlens.testing import ScriptedClient, tool
 from beamlens_actors.testing import FakeClock
 from tests.beamlens.watcher.test_watcher import WAIT, ask, watching
