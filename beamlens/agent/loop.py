@@ -148,7 +148,7 @@ class AgentLoop:
 
     @property
     def conversation(self) -> tuple[Message, ...]:
-        """The conversation to its end, `history` and summaries included: once it ended, another run may go on with it."""
+        """The conversation to its end, with `history` and summaries: once it ended, another run may go on with it."""
         return self._talk.messages
 
     def run(

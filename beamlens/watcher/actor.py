@@ -245,7 +245,7 @@ class WatcherActor(Actor):
     def _pause(self, outcome: RunOutcome | None) -> float:
         """Seconds until the next look."""
         if outcome is None:
-            return min(RETRY_AFTER, _REPAIR_AFTER * 2 ** min(10, self._lost - 1))
+            return min(RETRY_AFTER, _REPAIR_AFTER * 2.0 ** min(10, self._lost - 1))
         if outcome.stopped_by == "wait":
             return float(outcome.ending["seconds"])
         by_model = outcome.model != self._services.offline.model

@@ -32,5 +32,5 @@ class Patience:
             return
         self.failures += 1
         # The exponent is bounded: a model may fail for months.
-        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(10, max(0, self.failures - 2)))
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(10, max(0, self.failures - 2)))
         self._until = clock.monotonic() + pause
