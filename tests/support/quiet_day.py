@@ -129,22 +129,19 @@ def spend(names=TWELVE, *, seconds=DAY, step=None, client=None, **options):
             left = min(ref.ask(status, timeout=10).wait_seconds for ref in refs)
             due = clock.monotonic() + left
             if due >= ends:
-                _pass(clock, ends - 1, step, reads)  # a look at its very end belongs to the next day
+                _pass(clock, ends - 1, step, len(names))  # a look at its very end belongs to the next day
                 return bill(events), sum(reads.values())
-            _pass(clock, due, step, reads)
+            _pass(clock, due, step, len(names))
 
 
-def _pass(clock, until, step, reads):
+def _pass(clock, until, step, watchers):
     if step is None:
         clock.advance(until - clock.monotonic())
         return
     while (left := until - clock.monotonic()) > 0:
-        before = sum(reads.values())
+        # Each waits to look again, and its sensors wait to read again.
+        clock.wait_for_waiters(2 * watchers)
         clock.advance(min(step, left))
-        for _ in range(200):  # whoever was woken reads, in real time
-            if sum(reads.values()) > before:
-                break
-            clock.wait_for_waiters(1)
 
 
 def bill(events):
