@@ -81,6 +81,7 @@ class WatcherActor(Actor):
         self._continuous = continuous
         self._conversation: tuple[Message, ...] = ()
         self._patience = Patience()
+        self._models_look = False
         self._lost = 0
         self._on_sensing = on_sensing
         self._publish = publish
@@ -178,6 +179,8 @@ class WatcherActor(Actor):
         now = clock.monotonic()
         self._last_wake.update((sensor.name, now) for sensor in sensors)
         self._pending.clear()
+        client = self._services.offline if self._patience.exhausted else self._client
+        self._models_look = client is not self._services.offline
         look = Look(
             self._found,
             self._sandbox,
@@ -185,7 +188,7 @@ class WatcherActor(Actor):
             sensors=sensors,
             abort=self._abort,
             iterations=self._iterations,
-            client=self._services.offline if self._patience.exhausted else self._client,
+            client=client,
             continuous=self._continuous,
             history=self._conversation,
         )
@@ -232,9 +235,8 @@ class WatcherActor(Actor):
         """Whether the model did its work, if it was its look."""
         self._stopped_by = "lost" if outcome is None else outcome.stopped_by
         self._lost = self._lost + 1 if outcome is None else 0
-        offline = self._services.offline
-        if self._client is not offline and not self._patience.exhausted:
-            self._patience.ended(failed=outcome is None or outcome.model == offline.model)
+        if self._models_look:
+            self._patience.ended(failed=outcome is None or outcome.model == self._services.offline.model)
 
     def _keep(self, conversation: tuple[Message, ...]) -> None:
         # A model that fails again and again may do so because of what is in it, or because it has become too long.

@@ -62,7 +62,7 @@ def test_the_offline_analyst_stands_in_and_the_model_is_tried_again(trouble, cap
         events.wait_for("watcher.wait")
         domain.depth = 600
         while len(client.requests) < 2 * calls + 2:
-            events.pass_time(clock)
+            events.pass_time(clock, 0.25 if ask(registry).running else 3.0)
         waits = len(events.of("watcher.look_started"))
         events.wait_for("watcher.wait", waits)
         looks = [metadata["model"] for metadata in events.of("watcher.look_started")]
@@ -85,6 +85,26 @@ def test_that_the_analyst_takes_over_is_told_and_does_not_cost_the_models_note()
         told = [(metadata["stopped_by"], metadata["reason"]) for metadata in events.of("watcher.taken_over")]
     assert told == [("fruitless", "it came to no end")]
     assert "watch the depth" in client.requests[-1].messages[0].content[0].text
+
+
+def test_a_look_of_the_analyst_is_no_failure_of_the_model_however_long_it_takes(monkeypatch):
+    down = LLMError("down", kind="authentication", retryable=False)
+    client = ScriptedClient([down, down, WAIT])
+    with FakeClock() as clock, watching(client) as (registry, events, _published, _supervisor):
+        while len(events.of("watcher.wait")) < 2:
+            events.pass_time(clock, 30.0)
+        # The third look begins while the model is left alone, and ends when that is over.
+        ended = Patience.ended
+        monkeypatch.setattr(Patience, "exhausted", property(lambda self: len(events.of("watcher.look_started")) < 3))
+        counted = []
+        monkeypatch.setattr(
+            Patience, "ended", lambda self, *, failed: counted.append(failed) or ended(self, failed=failed)
+        )
+        while len(events.of("watcher.wait")) < 4:
+            events.pass_time(clock, 30.0)
+        ask(registry)
+    assert [metadata["model"] for metadata in events.of("watcher.look_started")[2:]] == ["offline", "scripted"]
+    assert counted == [False]
 
 
 def test_a_look_that_is_lost_is_looked_again_and_after_two_the_offline_analyst_looks(monkeypatch, caplog):
