@@ -60,7 +60,8 @@ EVENTS: tuple[Event, ...] = (
     ),
     Event(
         "watcher.taken_over",
-        "The model failed, or came to no end: the offline analyst looks in its place.",
+        "The model came to no end, or its run broke off: the offline analyst looks in its place. Where only its calls "
+        "failed, llm_error with will_retry False says so.",
         metadata={"stopped_by": str, "reason": str},
     ),
     Event("watcher.alert_fired", "A watcher found something.", metadata={"alert": FINDING, **TRUST}),
