@@ -7,17 +7,17 @@ import os
 import pytest
 
 from beamlens.coordinator import Verdict
-from tests.support.load import CAPACITY, alive, fire, most, watch
+from tests.support.load import CAPACITY, fire, most, watch
 
 ALERTS = int(os.environ.get("BEAMLENS_LOAD_ALERTS", "20000"))
 HOURS = float(os.environ.get("BEAMLENS_WATCH_HOURS", "2"))
 whole = {"BEAMLENS_LOAD_ALERTS", "BEAMLENS_WATCH_HOURS"} & set(os.environ)
 
 
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(300)
 def test_a_burst_on_a_coordinator_ten_times_too_slow_with_restarts_in_between(capsys, caplog):
     caplog.set_level("CRITICAL")
-    burst, most_alive, told = fire(ALERTS, watchers=32)
+    burst, most_alive = fire(ALERTS, watchers=32)
     counts = burst.inbox.counts()
     if whole:
         with capsys.disabled():
@@ -30,14 +30,12 @@ def test_a_burst_on_a_coordinator_ten_times_too_slow_with_restarts_in_between(ca
     assert burst.told[Verdict.DROPPED] == counts.dropped > 0
     assert burst.lost["critical"] == 0
     assert burst.most_queued <= CAPACITY
-    # What waits, what cools down, what boards remember, what is on its way to receivers; then only what cools down and
-    # what the last board remembers.
+    # What waits, what cools down, what boards remember, what is on its way to receivers and on 32 threads.
     assert most_alive <= 6 * CAPACITY
-    assert alive()["Alert"] <= 1000 + 200
-    assert told["coordinator.started"] == 11
+    assert burst.events["coordinator.started"] == 11
 
 
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(300)
 def test_watching_continuously_with_summaries_takes_no_more_and_more_memory(capsys):
     client, summarised, sizes = watch(HOURS)
     eighth = len(sizes) // 8

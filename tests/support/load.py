@@ -17,7 +17,7 @@ from beamlens.llm.client import Completion, ToolOutput, Usage
 from beamlens.llm.offline import OfflineAnalyst
 from beamlens.testing import tool
 from beamlens.watcher import WatcherActor
-from beamlens_actors import Actor, ActorError, Registry
+from beamlens_actors import Actor, Registry
 from beamlens_actors.testing import FakeClock
 from beamlens_supervision import DynamicSupervisor, Supervisor
 from tests.support.agents import Queue, services
@@ -42,11 +42,12 @@ class Burst:
 
     def __init__(self, alerts, watchers):
         self._each = alerts // watchers
-        self._fired = Counter()
         self._changed = threading.Condition()
         self.names = [f"watcher{number}" for number in range(watchers)]
+        self._fired = dict.fromkeys(self.names, 0)
         self.total = self._each * watchers
         self.told = Counter()
+        self.events = Counter()
         self.lost = Counter()
         self.offered = 0  # a few more than planned: one that is killed while it fires goes on beside the next
         self.most_queued = 0
@@ -77,9 +78,17 @@ class Burst:
         abort.raise_if_aborted()
 
     def wait_until_fired(self, count):
+        self.wait_until(lambda: self.fired() >= count)
+
+    def wait_until(self, reached):
         with self._changed:
-            while self.fired() < count:
+            while not reached():
                 self._changed.wait()
+
+    def heard(self, name, *_rest):
+        with self._changed:
+            self.events[name] += 1
+            self._changed.notify_all()
 
     def _notify(self):
         with self._changed:
@@ -131,14 +140,13 @@ def fire(alerts, watchers=32, restarts=10):
     """Fire so many, with restarts of the Coordinator and of watchers in between; then let the Coordinator finish.
 
     Returns:
-        The burst, the most own objects that were alive at a time, the insights that were produced.
+        The burst, and the most alerts that were alive at a time.
     """
     burst, registry, insights, most_alive = Burst(alerts, watchers), Registry(), Insights(), 0
     slow = Slow(burst)
     with services(slow, offline=slow) as (made, events):
         made.bus._listeners.clear()  # to record 100 000 alerts is the test's own leak
-        produced = Counter()
-        made.bus.listen(lambda name, *_rest: produced.update([name]))
+        made.bus.listen(burst.heard)
         spec = CoordinatorActor.child_spec(made, burst.inbox, insights, registry=registry, settle=0.01)
         root = Supervisor.start([spec], max_restarts=10 * restarts)
         firing = DynamicSupervisor.start(max_restarts=100 * restarts)
@@ -150,6 +158,7 @@ def fire(alerts, watchers=32, restarts=10):
                 most_alive = max(most_alive, alive()["Alert"])
                 for key in (("coordinator", "coordinator"), ("firing", burst.names[number % watchers])):
                     _kill(registry, key)
+                burst.wait_until(lambda number=number: burst.events["coordinator.started"] > number)
             burst.wait_until_fired(burst.total)
             _drain(burst)
         finally:
@@ -157,7 +166,7 @@ def fire(alerts, watchers=32, restarts=10):
             root.stop()
         assert made.bus.flush(30)
     del events
-    return burst, most_alive, produced
+    return burst, most_alive
 
 
 def _spec(burst, name, registry):
@@ -169,11 +178,8 @@ def _spec(burst, name, registry):
 
 def _kill(registry, key):
     ref = registry.lookup(key)
-    if ref is not None:
-        try:
-            ref.kill()
-        except ActorError:
-            pass  # it is being restarted
+    if ref is not None:  # else it is being restarted
+        ref.kill()
 
 
 def _drain(burst, timeout=120.0):
