@@ -266,7 +266,7 @@ class WatcherActor(Actor):
             self._wake("; ".join(self._pending.values()))
 
     def _wake(self, reason: str) -> None:
-        self._found.emit("woken", reason=reason)
+        self._found.emit("woken", reason=reason, trust="untrusted")
         self._begin_look(reason)
 
 

@@ -73,7 +73,7 @@ EVENTS: tuple[Event, ...] = (
     ),
     Event("watcher.alert_dropped", "The inbox was full.", metadata={"alert": FINDING, "reason": str, **TRUST}),
     Event("watcher.wait", "The watcher sleeps, its sensors awake.", {"seconds": NUMBER}, {"reason": str}),
-    Event("watcher.woken", "A wait ended.", metadata={"reason": str}),
+    Event("watcher.woken", "A sensor ended the wait.", metadata={"reason": str, **TRUST}),
     Event(
         "watcher.sensor_active",
         "A streaming detector fired.",
