@@ -75,6 +75,28 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def day(session: nox.Session) -> None:
+    """Simulated days: a quiet one with each reading of the sensors, and 24 hours without a rest; some minutes."""
+    session.install("-e", ".[test]")
+    session.run(
+        *("python", "-m", "pytest", "tests/beamlens/watcher/test_quiet_day.py", "tests/integration/test_load.py"),
+        *("-k", "day or continuously", *session.posargs),
+        env={"BEAMLENS_WHOLE_DAY": "1", "BEAMLENS_WATCH_HOURS": "24"},
+    )
+
+
+@nox.session
+def load(session: nox.Session) -> None:
+    """A hundred thousand alerts from 32 watchers on a Coordinator that is far too slow, five times."""
+    session.install("-e", ".[test]")
+    for _ in range(5):
+        session.run(
+            *("python", "-m", "pytest", "tests/integration/test_load.py", "-k", "burst", *session.posargs),
+            env={"BEAMLENS_LOAD_ALERTS": "100000"},
+        )
+
+
+@nox.session
 def benchmarks(session: nox.Session) -> None:
     """Every performance claim, beside its peers."""
     session.install("-e", ".[bench,test]")

@@ -186,13 +186,21 @@ def dollars(model: str, usage: Usage) -> float:
     return (cost(_DEAREST, usage) or 0.0) if price is None else price
 
 
-def _lease(ledger: Ledger, model: str, request: Request) -> Lease:
-    # Two bytes a token is more than any text comes to that is not all symbols.
+def most_input_tokens(request: Request) -> int:
+    """Tokens that a request comes to at most: what a budget holds for it until the provider has counted them.
+
+    At two bytes a token, which is about twice what plain English and JSON come to, and more than any text that is not
+    all symbols.
+    """
     sent = len(request.system.encode()) + sum(
         len(_text(block).encode(errors="replace")) for message in request.messages for block in message.content
     )
     sent += sum(len(str(tool.parameters)) + len(tool.description) for tool in request.tools)
-    tokens = sent // 2 + 1
+    return sent // 2 + 1
+
+
+def _lease(ledger: Ledger, model: str, request: Request) -> Lease:
+    tokens = most_input_tokens(request)
     most = amounts(model, Usage(input_tokens=tokens, output_tokens=request.max_tokens))
     return Lease(ledger, model, most, amounts(model, Usage(input_tokens=tokens)))
 

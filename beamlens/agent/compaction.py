@@ -92,10 +92,12 @@ def split(messages: Sequence[Message], keep_last: int) -> int:
     return cut if cut > 1 else 0
 
 
-def compact(messages: Sequence[Message], policy: CompactionPolicy, summarise: Summarise) -> Compacted | None:
+def compact(
+    messages: Sequence[Message], policy: CompactionPolicy, summarise: Summarise, pinned: Sequence[Text] = ()
+) -> Compacted | None:
     """The conversation with its older part summarised; ``None`` where nothing can be.
 
-    Ids that the summary lost are added to it.
+    Ids that the summary lost are added to it, and what is `pinned`, word for word.
     """
     cut = split(messages, policy.keep_last)
     if cut == 0:
@@ -105,10 +107,10 @@ def compact(messages: Sequence[Message], policy: CompactionPolicy, summarise: Su
     summary = summarise(record).strip()
     if not summary:
         raise ValueError("the summary is empty")
-    heading = Text(f"{HEADING}\n{summary}{_lost_ids(record, summary)}")
+    head = (Text(f"{HEADING}\n{summary}{_lost_ids(record, summary)}"), *pinned)
     if kept[0].role == "user":  # two of the user's messages in a row are refused by providers
-        return Compacted((dataclasses.replace(kept[0], content=(heading, *kept[0].content)), *kept[1:]), cut)
-    return Compacted((Message("user", (heading,)), *kept), cut)
+        return Compacted((dataclasses.replace(kept[0], content=(*head, *kept[0].content)), *kept[1:]), cut)
+    return Compacted((Message("user", head), *kept), cut)
 
 
 def transcript(messages: Sequence[Message]) -> str:

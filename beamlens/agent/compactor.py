@@ -11,6 +11,8 @@ from beamlens_actors import Aborted, AbortSignal, clock
 from beamlens_actors.words import in_words
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from beamlens.agent.model import Model
     from beamlens.agent.services import Services
     from beamlens.agent.tally import Tally
@@ -29,8 +31,16 @@ class Compactor:
     by a quarter.
     """
 
-    def __init__(self, services: Services, agent: str, model: Model, tally: Tally) -> None:
+    def __init__(
+        self,
+        services: Services,
+        agent: str,
+        model: Model,
+        tally: Tally,
+        pinned: Callable[[], Sequence[Text]] = tuple,
+    ) -> None:
         self._services = services
+        self._pinned = pinned
         self._agent = agent
         self._model = model
         self._tally = tally
@@ -64,7 +74,12 @@ class Compactor:
         count = len(talk.messages)
         self._emit("start", {"message_count": count, "context_tokens": size}, about)
         try:
-            shorter = compact(talk.messages, policy, lambda record: self._summarise(record, iteration, trace_id, abort))
+            shorter = compact(
+                talk.messages,
+                policy,
+                lambda record: self._summarise(record, iteration, trace_id, abort),
+                self._pinned(),
+            )
         except (Aborted, BudgetExceeded) as error:
             self._emit("exception", {"duration": clock.monotonic() - began}, {**about, "reason": str(error)})
             raise

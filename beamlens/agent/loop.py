@@ -69,6 +69,7 @@ class AgentLoop:
         updates: Callable[[], bool] = lambda: True,
         queue: Callable[[], StreamStats | None] = lambda: None,
         tells_end: bool = True,
+        pinned: Callable[[], Sequence[Text]] = tuple,
     ) -> None:
         """Prepare a run.
 
@@ -95,6 +96,7 @@ class AgentLoop:
                 it is not.
             queue: How full the queue behind `listener` is, if there is one; by default that of `stream`.
             tells_end: Whether it emits ``run_stopped``; not where it is a part of a longer run.
+            pinned: What stays word for word when the conversation is shortened.
         """
         self._services = services
         self._kind = kind
@@ -125,7 +127,7 @@ class AgentLoop:
         self._report: Reporter
         self._talk = Transcript()
         self._tally = Tally()
-        self._compactor = Compactor(services, agent, self._model, self._tally)
+        self._compactor = Compactor(services, agent, self._model, self._tally, pinned)
         self._ending: Any = None
         self._text = ""
 
@@ -143,6 +145,11 @@ class AgentLoop:
         while messages and messages[-1].role == "assistant":
             messages = messages[:-1]
         return messages
+
+    @property
+    def conversation(self) -> tuple[Message, ...]:
+        """The conversation to its end, with `history` and summaries: once it ended, another run may go on with it."""
+        return self._talk.messages
 
     def run(
         self,

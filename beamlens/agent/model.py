@@ -173,6 +173,9 @@ class Model:
     def _answer(self, client: LLMClient, request: Request, abort: AbortSignal, listen: Listen | None) -> Completion:
         on_delta = None if listen is None else listen()
         try:
+            if client is self._services.offline:
+                # It needs no time, and what stands when nothing else does must not depend on getting a thread.
+                return answered_by(client, request, abort=abort, on_delta=on_delta)
             call = Supervised(
                 self._services.loop_tasks(),
                 lambda: answered_by(client, request, abort=abort, on_delta=on_delta),

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from beamlens.agent.compaction import CompactionPolicy
 from beamlens.domains import Domain, built_in, built_in_names, required_argument
 from beamlens.errors import ConfigError, UnknownDomain
 
@@ -19,8 +20,13 @@ class WatcherSpec:
     Attributes:
         name: Its name; by default the domain's.
         domain: A built-in name, a `Domain` subclass or instance; by default the built-in of the watcher's name.
-        cooldown: Seconds for which the same finding is merged into the alert that was fired.
+        cooldown: Seconds after an alert was dealt with for which the same finding is merged into it.
         client: Name of a client of the registry; by default the primary.
+        continuous: Whether it looks again at once where the model does not wait, is never woken early, and keeps its
+            conversation, summarised, from look to look: seed 000's plain loop. Dear: a model is called all the time.
+        compaction_max_tokens: Size of its conversation from which on the older part is summarised; by default the
+            instance's.
+        compaction_keep_last: So many of its last messages stay word for word; by default as the instance's.
         domain_options: Arguments for the domain's class.
     """
 
@@ -28,6 +34,9 @@ class WatcherSpec:
     domain: str | type[Domain] | Domain | None = None
     cooldown: float = 900.0
     client: str | None = None
+    continuous: bool = False
+    compaction_max_tokens: int | None = None
+    compaction_keep_last: int | None = None
     domain_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __init__(
@@ -36,9 +45,21 @@ class WatcherSpec:
         domain: str | type[Domain] | Domain | None = None,
         cooldown: float = 900.0,
         client: str | None = None,
+        *,
+        continuous: bool = False,
+        compaction_max_tokens: int | None = None,
+        compaction_keep_last: int | None = None,
         **domain_options: Any,
     ) -> None:
-        values = {"name": name, "domain": domain, "cooldown": cooldown, "client": client}
+        values = {
+            "name": name,
+            "domain": domain,
+            "cooldown": cooldown,
+            "client": client,
+            "continuous": continuous,
+            "compaction_max_tokens": compaction_max_tokens,
+            "compaction_keep_last": compaction_keep_last,
+        }
         for key, value in {**values, "domain_options": domain_options}.items():
             object.__setattr__(self, key, value)
 
@@ -51,6 +72,20 @@ class Watched:
     domain: Domain
     cooldown: float
     client: str | None
+    continuous: bool = False
+    compaction_max_tokens: int | None = None
+    compaction_keep_last: int | None = None
+
+    def compaction(self, default: CompactionPolicy) -> CompactionPolicy:
+        """When its conversation is shortened.
+
+        Args:
+            default: The instance's; for what is not given here.
+        """
+        tokens, last = self.compaction_max_tokens, self.compaction_keep_last
+        return CompactionPolicy(
+            default.max_tokens if tokens is None else tokens, default.keep_last if last is None else last
+        )
 
 
 def resolve(entries: object, field_name: str = "watchers") -> list[Watched]:
@@ -77,15 +112,32 @@ def resolve(entries: object, field_name: str = "watchers") -> list[Watched]:
 
 def _resolve_one(entry: object, where: str) -> Watched:
     spec = _as_spec(entry, where)
-    if not isinstance(spec.cooldown, (int, float)) or isinstance(spec.cooldown, bool) or spec.cooldown < 0:
+    if not isinstance(spec.cooldown, (int, float)) or isinstance(spec.cooldown, bool) or not spec.cooldown >= 0:
         raise ConfigError(
             f"{where}.cooldown must be seconds, at least 0, not {spec.cooldown!r}", field=f"{where}.cooldown"
         )
+    continuous: object = spec.continuous
+    if not isinstance(continuous, bool):
+        text = f"{where}.continuous must be True or False, not {continuous!r}"
+        raise ConfigError(text, field=f"{where}.continuous")
     domain = _make_domain(spec, where)
     name = spec.name or domain.name
     if not isinstance(name, str) or not name:
         raise ConfigError(f"{where}: {type(domain).__name__} has no name; set its class attribute `name`", field=where)
-    return Watched(name, domain, float(spec.cooldown), spec.client)
+    watched = Watched(
+        name,
+        domain,
+        float(spec.cooldown),
+        spec.client,
+        spec.continuous,
+        spec.compaction_max_tokens,
+        spec.compaction_keep_last,
+    )
+    try:
+        watched.compaction(CompactionPolicy())
+    except ConfigError as wrong:
+        raise ConfigError(f"{where}.{wrong}", field=f"{where}.{wrong.field}") from None
+    return watched
 
 
 def _as_spec(entry: object, where: str) -> WatcherSpec:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 from collections.abc import Iterable, Iterator
@@ -151,13 +152,15 @@ class Watchers:
         def publish(alert: Alert) -> Verdict:
             return self._parts.inbox.offer(alert, one.cooldown)
 
+        services = self._parts.services
         return WatcherActor.child_spec(
-            self._parts.services,
+            dataclasses.replace(services, compaction=one.compaction(services.compaction)),
             one.domain,
             publish,
             registry=self._parts.agents,
             name=one.name,
             client=None if one.client is None else self._clients.client(one.client),
+            continuous=one.continuous,
             on_sensing=self._sensing.__setitem__,
         )
 

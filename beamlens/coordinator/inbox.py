@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+from beamlens.coordinator.slots import Slot, Slots
 from beamlens.findings import Alert
 from beamlens_actors import Envelope, QueueMailbox, Waker, clock
 
@@ -47,40 +48,50 @@ class AlertsWaiting:
 
 
 @dataclass(slots=True)
-class _Slot:
+class _Cooling:
+    """An alert that was dealt with, and since and until when the same is merged into it."""
+
     alert: Alert
-    order: int
-    leased: bool = False
+    since: float
+    until: float
 
 
 _WAITING: Envelope = (AlertsWaiting(), None)
-_MOST_COOLING = 10_000
+_MOST_COOLING = 1_000
 
 
 class AlertInbox(QueueMailbox):
     """Bounded, ranked by severity, merging.
 
-    An alert stays until it is acknowledged. `lease` hands out those that wait; what an owner that ended had leased
-    waits again for the next one. Identical alerts (same instance, watcher and anomaly type) are merged while one is
-    here, and for the watcher's cooldown after it was acknowledged, unless the new one is more severe.
+    An alert stays until it is acknowledged. `lease` hands out those that wait, so many at a time; what an owner that
+    ended had leased waits again for the next one. Identical alerts (same instance, watcher and anomaly type) are merged
+    while one is here, and for their cooldown after it was acknowledged, unless the new one is more severe.
+
+    When it is full, a newcomer takes the place of a less severe one, or is dropped where there is none: no alert is
+    dropped before a lesser one.
     """
 
-    def __init__(self, capacity: int = 1000, *, on_change: Callable[[Verdict, Alert], object] | None = None) -> None:
+    def __init__(
+        self,
+        capacity: int = 1000,
+        *,
+        most_leased: int = 100,
+        on_change: Callable[[Verdict, Alert], object] | None = None,
+    ) -> None:
         """Make an empty inbox.
 
         Args:
             capacity: Most alerts that it holds.
+            most_leased: Most that its owner works on at a time: they are in one prompt.
             on_change: Is told of each verdict with the alert (of a merge: the merged one; of a drop: the lost one),
                 on the offering thread.
         """
         super().__init__()
         self._most = capacity
+        self._most_leased = most_leased
         self._on_change = on_change or (lambda _verdict, _alert: None)
-        self._slots: dict[str, _Slot] = {}
-        self._by_identity: dict[Hashable, str] = {}
-        self._cooling: OrderedDict[Hashable, tuple[Alert, float]] = OrderedDict()
-        self._cooldowns: dict[Hashable, float] = {}
-        self._order = 0
+        self._slots = Slots()
+        self._cooling: OrderedDict[Hashable, _Cooling] = OrderedDict()
         self._fired = self._delivered = self._merged = self._lost = 0
         self._announced = False
 
@@ -89,88 +100,91 @@ class AlertInbox(QueueMailbox):
 
         Args:
             alert: What was fired.
-            cooldown: Seconds after its acknowledgement for which the same alert is merged into it.
+            cooldown: Seconds after its acknowledgement for which the same alert is merged into it. The alert's own
+                lengthens it.
         """
+        cooldown = max(cooldown, alert.cooldown or 0.0)
         with self._lock:
             self._fired += 1
-            verdict, told = self._place(alert)
-            if verdict is Verdict.DELIVERED:
-                self._cooldowns[alert.identity] = cooldown
+            verdict, told = self._place(alert, cooldown)
             self._announced = self._announced and verdict is not Verdict.DELIVERED
         for what, which in told:
             self._on_change(what, which)
         self.wake()
         return verdict
 
-    def _place(self, alert: Alert) -> tuple[Verdict, list[tuple[Verdict, Alert]]]:
-        open_id = self._by_identity.get(alert.identity)
-        if open_id is not None:
-            merged = self._merge_open(self._slots[open_id], alert)
-            return Verdict.MERGED, [(Verdict.MERGED, merged)]
+    def _place(self, alert: Alert, cooldown: float) -> tuple[Verdict, list[tuple[Verdict, Alert]]]:
+        if (open_ := self._slots.same_as(alert)) is not None:
+            return Verdict.MERGED, [(Verdict.MERGED, self._merge_open(open_, alert, cooldown))]
         if (merged_late := self._merge_cooling(alert)) is not None:
             return Verdict.MERGED, [(Verdict.MERGED, merged_late)]
         told = [(Verdict.DELIVERED, alert)]
         if len(self._slots) >= self._most:
-            lost = min(self._slots.values(), key=lambda slot: (slot.alert.rank, slot.leased, slot.order))
             self._lost += 1
-            if lost.alert.rank >= alert.rank or lost.leased:
+            lost = self._slots.gives_way_to(alert)
+            if lost is None:
                 return Verdict.DROPPED, [(Verdict.DROPPED, alert)]
-            self._remove(lost.alert.id)
+            self._slots.remove(lost)
             told.insert(0, (Verdict.DROPPED, lost.alert))
-        self._order += 1
-        self._slots[alert.id] = _Slot(alert, self._order)
-        self._by_identity[alert.identity] = alert.id
+        self._slots.add(alert, cooldown)
         return Verdict.DELIVERED, told
 
-    def _merge_open(self, slot: _Slot, alert: Alert) -> Alert:
+    def _merge_open(self, slot: Slot, alert: Alert, cooldown: float) -> Alert:
         self._merged += 1
         worse = alert.rank > slot.alert.rank
         severity = alert.severity if worse else slot.alert.severity
-        slot.alert = slot.alert.model_copy(update={"count": slot.alert.count + 1, "severity": severity})
-        return slot.alert
-
-    def _merge_cooling(self, alert: Alert) -> Alert | None:
-        earlier, until = self._cooling.get(alert.identity, (None, 0.0))
-        if earlier is None or clock.monotonic() >= until or alert.rank > earlier.rank:
-            self._cooling.pop(alert.identity, None)
-            return None
-        self._merged += 1
-        merged = earlier.model_copy(update={"count": earlier.count + 1})
-        self._cooling[alert.identity] = (merged, until)
+        merged = slot.alert.model_copy(update={"count": slot.alert.count + 1, "severity": severity})
+        self._slots.replace(slot, merged)
+        slot.cooldown = max(slot.cooldown, cooldown)
         return merged
 
+    def _merge_cooling(self, alert: Alert) -> Alert | None:
+        earlier = self._cooling.get(alert.identity)
+        if earlier is None:
+            return None
+        if clock.monotonic() >= earlier.until or alert.rank > earlier.alert.rank:
+            del self._cooling[alert.identity]
+            return None
+        self._merged += 1
+        earlier.alert = earlier.alert.model_copy(update={"count": earlier.alert.count + 1})
+        earlier.until = max(earlier.until, earlier.since + (alert.cooldown or 0.0))
+        return earlier.alert
+
     def lease(self) -> list[Alert]:
-        """Hand out the alerts that wait, the most severe first, then the oldest. They count as queued."""
+        """Hand out alerts that wait, the most severe first, then the oldest. They count as queued.
+
+        Those that are leased already take room: the rest come once some are acknowledged.
+        """
         with self._lock:
-            waiting = [slot for slot in self._slots.values() if not slot.leased]
-            for slot in waiting:
-                slot.leased = True
             self._announced = False
-        waiting.sort(key=lambda slot: (-slot.alert.rank, slot.order))
-        return [slot.alert for slot in waiting]
+            return self._slots.lease(self._most_leased)
 
     def current(self, alert_ids: Iterable[str]) -> list[Alert]:
         """These alerts as they are now (counts go up by merging); those that are gone are left out."""
         with self._lock:
-            return [self._slots[alert_id].alert for alert_id in alert_ids if alert_id in self._slots]
+            slots = [self._slots.get(alert_id) for alert_id in alert_ids]
+        return [slot.alert for slot in slots if slot is not None]
 
     def acknowledge(self, alert_ids: Iterable[str]) -> None:
-        """Remove alerts that are dealt with."""
+        """Remove alerts that are dealt with; those that wait come next."""
         with self._lock:
+            now = clock.monotonic()
             for alert_id in alert_ids:
                 slot = self._slots.get(alert_id)
                 if slot is None:
                     continue
-                self._remove(alert_id)
+                self._slots.remove(slot)
                 self._delivered += 1
-                until = clock.monotonic() + self._cooldowns.pop(slot.alert.identity, 0.0)
-                self._cooling[slot.alert.identity] = (slot.alert, until)
-                if len(self._cooling) > _MOST_COOLING:
-                    self._cooling.popitem(last=False)
+                self._cooling[slot.alert.identity] = _Cooling(slot.alert, now, now + slot.cooldown)
+                self._forget_cooled(now)
+        self.wake()
 
-    def _remove(self, alert_id: str) -> None:
-        slot = self._slots.pop(alert_id)
-        self._by_identity.pop(slot.alert.identity, None)
+    def _forget_cooled(self, now: float) -> None:
+        while self._cooling:
+            oldest = next(iter(self._cooling.values()))
+            if len(self._cooling) <= _MOST_COOLING and now < oldest.until:
+                return
+            self._cooling.popitem(last=False)
 
     def counts(self) -> InboxStats:
         """The exact account of this moment."""
@@ -180,7 +194,7 @@ class AlertInbox(QueueMailbox):
     def open_alerts(self) -> list[Alert]:
         """The alerts that are not acknowledged, the oldest first."""
         with self._lock:
-            return [slot.alert for slot in sorted(self._slots.values(), key=lambda slot: slot.order)]
+            return [slot.alert for slot in self._slots.in_order()]
 
     # -- as a mailbox ----------------------------------------------------------------------------------------
 
@@ -188,18 +202,17 @@ class AlertInbox(QueueMailbox):
         """A new owner: what the last one had leased waits again."""
         super().bind(waker)
         with self._lock:
-            for slot in self._slots.values():
-                slot.leased = False
+            self._slots.return_all()
             self._announced = False
         self.wake()
 
     def get(self) -> Envelope | None:
-        """The next message; `AlertsWaiting` once, when alerts wait that were not announced."""
+        """The next message; `AlertsWaiting` once, when alerts wait that were not announced and may be leased."""
         envelope = super().get()
         if envelope is not None or self._announced:
             return envelope
         with self._lock:
-            if self._announced or all(slot.leased for slot in self._slots.values()):
+            if self._announced or not self._slots.waits() or self._slots.leased >= self._most_leased:
                 return None
             self._announced = True
         return _WAITING

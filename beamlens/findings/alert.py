@@ -38,6 +38,8 @@ class Alert(Wire):
             there are none.
         unverified_numbers: Those that are not, as they are written.
         model: Who wrote it; ``"offline"`` for the offline analyst.
+        cooldown: Seconds for which the same is not to be told again once this one is dealt with, if that is longer than
+            the watcher's own; ``None``: the watcher's own.
     """
 
     id: str = Field(default_factory=new_id)
@@ -57,6 +59,7 @@ class Alert(Wire):
     numbers_verified: bool | None = None
     unverified_numbers: tuple[str, ...] = ()
     model: str = ""
+    cooldown: Annotated[float, Field(ge=0)] | None = None
 
     @property
     def summary(self) -> str:

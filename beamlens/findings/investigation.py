@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 Kind = Literal["watcher", "operator"]
 Publish = Callable[[Alert], object]
 
+MOST_SNAPSHOT = 100_000
+"""Characters of a snapshot as JSON. It is kept, cited, and goes where alerts go."""
+
 _SNAPSHOTS_KEPT = 50
 _ALERTS_KEPT = 100
 _EVIDENCE_KEPT = 20
@@ -45,7 +48,8 @@ class Investigation:
         health: The agent's present assessment.
         sensors: The sensors that are active.
         evidence: Sensor name to what closer looks found.
-        note: What the agent wanted to remember at its last wait.
+        note: What the agent's model wanted to remember at its last wait.
+        analyst_note: What the offline analyst did: it takes over now and then, and the model's note outlives that.
         model: Says who answers now.
         fired: Alerts fired so far.
         reason: Why the present look began.
@@ -84,6 +88,7 @@ class Investigation:
         self.sensors: tuple[SensorState, ...] = ()
         self.evidence: dict[str, tuple[Evidence, ...]] = {}
         self.note = ""
+        self.analyst_note = ""
         self.model: Callable[[], str] = str
         self.fired = 0
         self.reason = ""
@@ -100,6 +105,13 @@ class Investigation:
         """Begin a look: evidence is what is seen from now on."""
         self.reason, self.ledger = reason, Ledger()
 
+    def remember(self, note: str) -> None:
+        """Keep a note of whoever answers now."""
+        if self.model() == self.services.offline.model:
+            self.analyst_note = note
+        else:
+            self.note = note
+
     def emit(self, name: str, measurements: Mapping[str, Any] | None = None, /, **metadata: Any) -> None:
         """Emit an event of this agent, such as ``think``."""
         self.services.bus.emit(f"{self.kind}.{name}", self.agent, measurements, **metadata)
@@ -114,10 +126,12 @@ class Investigation:
         """Take and keep a snapshot of the domain.
 
         Raises:
-            ToolError: The domain failed, or returned no JSON object.
+            ToolError: The domain failed, or returned no JSON object, or a very large one.
         """
         try:
-            data = json.loads(json.dumps(self.domain.snapshot(), default=str))
+            data = _plain(self.domain.snapshot())
+        except ToolError:
+            raise
         except Exception as error:
             raise ToolError("the snapshot failed: ", in_words(error)) from error
         if not isinstance(data, dict):
@@ -163,6 +177,7 @@ class Investigation:
         observation: str,
         hypothesis: str | None,
         snapshot_ids: Iterable[str],
+        cooldown: float | None = None,
     ) -> tuple[Alert, object]:
         """Make an alert of what was found, keep it and publish it.
 
@@ -191,6 +206,7 @@ class Investigation:
             instance=self.services.instance,
             trace_id=run.trace_id if run is not None else "0" * 32,
             model=self.model(),
+            cooldown=cooldown,
         )
         alert, verdict = self._checked(alert)
         corrects = alert.model != self.services.offline.model
@@ -255,6 +271,17 @@ class Investigation:
         names = own or list(self.evidence)
         found = [piece for name in names for piece in self.evidence.get(name, ())]
         return tuple(found[:_EVIDENCE_KEPT])
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON has it. In pieces: what is far too large is not encoded to its end."""
+    parts, length = [], 0
+    for part in json.JSONEncoder(default=str).iterencode(value):
+        parts.append(part)
+        length += len(part)
+        if length > MOST_SNAPSHOT:
+            raise ToolError(f"the snapshot is larger than {MOST_SNAPSHOT} characters: it is the domain's mistake")
+    return json.loads("".join(parts))
 
 
 def _refusal(verdict: Verdict) -> str:

@@ -19,6 +19,9 @@ Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 
 
+MOST_COOLDOWN_MINUTES = 1440
+
+
 class RunsLua(Protocol):
     """The sandbox, as the tool needs it."""
 
@@ -58,6 +61,19 @@ class FireAlert(Arguments):
     observation: Line = Field(description="What was seen, with numbers and units. Facts only.")
     hypothesis: Line | None = Field(default=None, description="Why it may be so: speculation; may be left out.")
     snapshot_ids: list[str] = Field(description="Ids of the snapshots that show it.")
+
+
+class FireWatchersAlert(FireAlert):
+    """Report an anomaly. Facts and speculation are kept apart; at least one snapshot must be cited.
+
+    The numbers in context and observation are looked up in what you were shown in this look.
+    """
+
+    cooldown_minutes: Annotated[int, Field(ge=1, le=MOST_COOLDOWN_MINUTES)] | None = Field(
+        default=None,
+        description="Minutes for which the same is only counted once this one is dealt with. It lengthens the "
+        "watcher's own cooldown; a shorter one changes nothing.",
+    )
 
 
 class GetAlerts(Arguments):
@@ -111,7 +127,11 @@ def domain_tools(found: Investigation, sandbox: Callable[[], RunsLua]) -> list[T
     source = found.domain.name
     return [
         Tool("set_state", lambda a: _set_state(found, a), SetState),
-        Tool("fire_alert", lambda a: _fire_alert(found, a), FireAlert),
+        Tool(
+            "fire_alert",
+            lambda a: _fire_alert(found, a),
+            FireWatchersAlert if found.kind == "watcher" else FireAlert,
+        ),
         Tool(
             "get_alerts", lambda a: _get_alerts(found, a), GetAlerts, idempotent=True, trust="untrusted", source=source
         ),
@@ -143,6 +163,7 @@ def _set_state(found: Investigation, arguments: SetState) -> dict[str, Any]:
 
 
 def _fire_alert(found: Investigation, arguments: FireAlert) -> dict[str, Any]:
+    minutes = arguments.cooldown_minutes if isinstance(arguments, FireWatchersAlert) else None
     try:
         alert, verdict = found.fire(
             anomaly_type=arguments.type,
@@ -151,6 +172,7 @@ def _fire_alert(found: Investigation, arguments: FireAlert) -> dict[str, Any]:
             observation=arguments.observation,
             hypothesis=arguments.hypothesis,
             snapshot_ids=arguments.snapshot_ids,
+            cooldown=None if minutes is None else minutes * 60.0,
         )
     except ToolError as refusal:
         found.refused(str(refusal))

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from beamlens.errors import BeamlensError, ConfigError
 from beamlens.telemetry.bus import signal
 from beamlens.telemetry.events import catalogue
 
@@ -17,28 +18,36 @@ _receivers: dict[str, Any] = {}
 
 
 def attach_default_logger(level: str | int = "DEBUG") -> None:
-    """Log every event on the logger ``beamlens.telemetry.events``. Attached already: changes the level.
+    """Log every event on the logger ``beamlens.telemetry.events``.
 
     Args:
         level: A level of ``logging``, as name or number.
 
     Raises:
-        ValueError: There is no such level.
+        ConfigError: There is no such level.
+        BeamlensError: It is attached already; to change the level, detach it first.
     """
     global _level
     number = logging.getLevelNamesMapping().get(level.upper()) if isinstance(level, str) else level
-    if not isinstance(number, int):
+    if not isinstance(number, int) or isinstance(number, bool):
         names = ", ".join(logging.getLevelNamesMapping())
-        raise ValueError(f"unknown level {level!r}; the levels are: {names}")  # noqa: TRY004 - a value, not a type
+        raise ConfigError(f"unknown level {level!r}; the levels are: {names}", field="level")
+    if _receivers:
+        raise BeamlensError("the default logger is attached already; detach_default_logger() takes it off")
     _level = number
     for name in catalogue():
-        if name not in _receivers:
-            receiver = _receivers[name] = _make_receiver(name)
-            signal(name).connect(receiver, weak=False)
+        receiver = _receivers[name] = _make_receiver(name)
+        signal(name).connect(receiver, weak=False)
 
 
 def detach_default_logger() -> None:
-    """Undo `attach_default_logger`. Fine when it was not attached."""
+    """Undo `attach_default_logger`.
+
+    Raises:
+        BeamlensError: It is not attached.
+    """
+    if not _receivers:
+        raise BeamlensError("the default logger is not attached; attach_default_logger() attaches it")
     while _receivers:
         name, receiver = _receivers.popitem()
         signal(name).disconnect(receiver)

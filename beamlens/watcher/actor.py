@@ -5,25 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from beamlens.agent.compaction import estimated_tokens
 from beamlens.agent.supervised import GRACE
 from beamlens.findings import AgentStatus, Investigation, StatusRequest
 from beamlens.lua import Sandbox
 from beamlens.watcher.look import Look, LookEnded
+from beamlens.watcher.patience import Patience
 from beamlens.watcher.sensing import Sensing, SensorsChanged
 from beamlens_actors import AbortSignal, Actor, ActorError, ExitReason, Timer, clock
 from beamlens_supervision import ChildSpec, SupervisionError
 
 if TYPE_CHECKING:
     from beamlens.agent import Services
+    from beamlens.agent.limits import RunOutcome
     from beamlens.domains.domain import Domain
     from beamlens.findings import Alert
-    from beamlens.llm.client import LLMClient
+    from beamlens.llm.client import LLMClient, Message
     from beamlens_actors import ActorRef, Registry
 
 RETRY_AFTER = 30.0
 """Seconds until the next look after one that ended without ``wait``."""
 
+CONTINUOUS_PAUSE = 1.0
+"""Seconds until the next look of a continuous watcher, likewise."""
+
 _WAKE_GAP = 30.0
+_TOO_LONG = 4  # times the size at which it is summarised: it could not be
 _REPAIR_AFTER = 1.0
 
 
@@ -51,6 +58,7 @@ class WatcherActor(Actor):
         *,
         name: str | None = None,
         client: LLMClient | None = None,
+        continuous: bool = False,
         on_sensing: Callable[[str, Sensing], object] = lambda _name, _sensing: None,
     ) -> None:
         """Make a watcher.
@@ -61,13 +69,20 @@ class WatcherActor(Actor):
             publish: Takes each alert; its answer is shown to the model.
             name: Its name; by default the domain's.
             client: Who answers; by default the instance's primary client.
+            continuous: Look again at once where the model does not wait, never wake it early, and keep the
+                conversation, summarised, from look to look: seed 000's plain loop.
             on_sensing: Is given the sensors, for reports.
         """
         super().__init__()
         self._services = services
         self._domain = domain
         self._name = name or domain.name
-        self._client = client
+        self._client = client or services.client
+        self._continuous = continuous
+        self._conversation: tuple[Message, ...] = ()
+        self._patience = Patience()
+        self._models_look = False
+        self._lost = 0
         self._on_sensing = on_sensing
         self._publish = publish
         self._abort = AbortSignal()
@@ -164,6 +179,8 @@ class WatcherActor(Actor):
         now = clock.monotonic()
         self._last_wake.update((sensor.name, now) for sensor in sensors)
         self._pending.clear()
+        client = self._services.offline if self._patience.exhausted else self._client
+        self._models_look = client is not self._services.offline
         look = Look(
             self._found,
             self._sandbox,
@@ -171,10 +188,12 @@ class WatcherActor(Actor):
             sensors=sensors,
             abort=self._abort,
             iterations=self._iterations,
-            client=self._client,
+            client=client,
+            continuous=self._continuous,
+            history=self._conversation,
         )
         number = self._look
-        self._run(look.run, "look", lambda outcome: LookEnded(number, outcome))
+        self._run(look.run, "look", lambda outcome: LookEnded(number, outcome, look.conversation))
 
     def _run(self, fn: Callable[[], Any], what: str, ended: Callable[[Any], object]) -> None:
         """Run `fn` in a loop task; its end comes back as a message. A supervisor that restarts is waited for."""
@@ -203,20 +222,40 @@ class WatcherActor(Actor):
             return
         self._looking = False
         self._ended_looks += 1
-        outcome = message.outcome
-        if outcome is None:
-            self._stopped_by = "lost"
-            seconds = _REPAIR_AFTER
-        else:
-            self._stopped_by = outcome.stopped_by
-            seconds = outcome.ending["seconds"] if outcome.stopped_by == "wait" else RETRY_AFTER
+        self._judge(message.outcome)
+        self._keep(message.conversation)
+        seconds = self._pause(message.outcome)
         if self._pending:
             self._wake("; ".join(self._pending.values()))
             return
         self._found.emit("wait", {"seconds": seconds}, reason=self._stopped_by)
         self._timer = self.send_after(seconds, _TimeToLook(self._look))
 
+    def _judge(self, outcome: RunOutcome | None) -> None:
+        """Whether the model did its work, if it was its look."""
+        self._stopped_by = "lost" if outcome is None else outcome.stopped_by
+        self._lost = self._lost + 1 if outcome is None else 0
+        if self._models_look:
+            self._patience.ended(failed=outcome is None or outcome.model == self._services.offline.model)
+
+    def _keep(self, conversation: tuple[Message, ...]) -> None:
+        # A model that fails again and again may do so because of what is in it, or because it has become too long.
+        spoilt = self._patience.failures > 1
+        too_long = estimated_tokens(conversation) > _TOO_LONG * self._services.compaction.max_tokens
+        self._conversation = () if spoilt or too_long or not self._continuous else conversation
+
+    def _pause(self, outcome: RunOutcome | None) -> float:
+        """Seconds until the next look."""
+        if outcome is None:
+            return min(RETRY_AFTER, _REPAIR_AFTER * 2.0 ** min(10, self._lost - 1))
+        if outcome.stopped_by == "wait":
+            return float(outcome.ending["seconds"])
+        by_model = outcome.model != self._services.offline.model
+        return CONTINUOUS_PAUSE if self._continuous and by_model else RETRY_AFTER
+
     def _sensors_changed(self, message: SensorsChanged) -> None:
+        if self._continuous:
+            return
         now = clock.monotonic()
         for sensor in message.new:
             if now - self._last_wake.get(sensor.name, float("-inf")) >= _WAKE_GAP:
@@ -227,7 +266,7 @@ class WatcherActor(Actor):
             self._wake("; ".join(self._pending.values()))
 
     def _wake(self, reason: str) -> None:
-        self._found.emit("woken", reason=reason)
+        self._found.emit("woken", reason=reason, trust="untrusted")
         self._begin_look(reason)
 
 

@@ -43,6 +43,13 @@ class Events:
                 raise TimeoutError(f"{len(found())} of {count} {name} {metadata}; there were {seen}")
             return found()
 
+    def pass_time(self, clock, seconds=0.25):
+        """Let a little fake time go on, and those whom it woke go on in real time, until nothing happens for 20 ms."""
+        clock.advance(seconds)
+        with self._changed:
+            while self._changed.wait(0.02):
+                pass
+
 
 @contextmanager
 def services(client, **options):

@@ -53,6 +53,17 @@ def _shared(kind: str) -> tuple[Event, ...]:
 EVENTS: tuple[Event, ...] = (
     *_shared("watcher"),
     Event("watcher.alert_failed", "A finding was refused.", metadata={"reason": str}),
+    Event(
+        "watcher.look_started",
+        "A look begins; model is who is to answer.",
+        metadata={"reason": str, "model": str, **TRUST},
+    ),
+    Event(
+        "watcher.taken_over",
+        "The model came to no end, or its run broke off: the offline analyst looks in its place. Where only its calls "
+        "failed, llm_error with will_retry False says so.",
+        metadata={"stopped_by": str, "reason": str},
+    ),
     Event("watcher.alert_fired", "A watcher found something.", metadata={"alert": FINDING, **TRUST}),
     Event(
         "watcher.alert_merged",
@@ -62,7 +73,7 @@ EVENTS: tuple[Event, ...] = (
     ),
     Event("watcher.alert_dropped", "The inbox was full.", metadata={"alert": FINDING, "reason": str, **TRUST}),
     Event("watcher.wait", "The watcher sleeps, its sensors awake.", {"seconds": NUMBER}, {"reason": str}),
-    Event("watcher.woken", "A wait ended.", metadata={"reason": str}),
+    Event("watcher.woken", "A sensor ended the wait.", metadata={"reason": str, **TRUST}),
     Event(
         "watcher.sensor_active",
         "A streaming detector fired.",

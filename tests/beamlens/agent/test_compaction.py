@@ -93,6 +93,15 @@ def test_the_users_message_that_stays_takes_the_summary_in():
     assert compacted.messages == (Message("user", (Text(f"{HEADING}\nshort"), Text("And now?"))),)
 
 
+def test_what_is_pinned_stays_word_for_word_and_fenced_however_often_it_is_summarised():
+    pinned = (Text("Note:"), Text("watch 4711", source="note"))
+    messages = [Message("user", pinned), *turns(3)]
+    for _ in range(3):
+        compacted = compact(messages, CompactionPolicy(keep_last=1), lambda _record: "short", pinned)
+        assert compacted.messages[0].content[:3] == (Text(f"{HEADING}\nshort"), *pinned)
+        messages = [*compacted.messages, *turns(2)]
+
+
 @pytest.mark.parametrize("error", [RuntimeError("no answer")])
 def test_a_summary_that_fails_is_the_callers_affair_and_changes_nothing(error):
     messages = turns(5)

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import gc
 import threading
 import time
+import weakref
 
 import pytest
 
 from beamlens.agent import Limits, Tool, ToolError
 from beamlens.agent.content import MOST, Unserialisable, render
 from beamlens.agent.failures import KINDS
+from beamlens.agent.tool_call import extra_parameters
 from beamlens.llm.client import Completion, ToolCall
 from beamlens.testing import ScriptedClient, tool
 from beamlens_actors import ActorDead
@@ -332,3 +336,53 @@ def test_two_calls_with_one_id_get_an_id_each():
 
 def _two(call_id):
     return Completion(tool_calls=(ToolCall(call_id, "add", {"value": 1}), ToolCall(call_id, "add", {"value": 2})))
+
+
+def _wrapped(fn):
+    @functools.wraps(fn)
+    def call(*args, **options):
+        return fn(*args, **options)
+
+    return call
+
+
+def _takes(_arguments, *, abort, call_id):
+    return abort, call_id
+
+
+class _Taking:
+    def method(self, _arguments, on_update):
+        return on_update
+
+    def __call__(self, _arguments, call_id):
+        return call_id
+
+
+@pytest.mark.parametrize(
+    ("fn", "taken"),
+    [
+        (_takes, {"abort", "call_id"}),
+        (_wrapped(_takes), {"abort", "call_id"}),
+        (functools.partial(_takes, abort=None), {"abort", "call_id"}),
+        (_Taking().method, {"on_update"}),
+        (_Taking(), {"call_id"}),
+        (lambda _arguments: None, set()),
+        (lambda _arguments, **abort: abort, set()),
+        (print, set()),
+    ],
+    ids=["function", "wrapped", "partial", "method", "object", "lambda", "keywords", "built in"],
+)
+def test_what_else_a_tool_takes_is_seen_whatever_kind_of_callable_it_is(fn, taken):
+    assert extra_parameters(fn) == taken
+
+
+def test_nothing_remembers_the_functions_of_a_run_that_is_over():
+    def make():
+        held = _Taking()
+        return (lambda _arguments: held), weakref.ref(held)
+
+    fn, held = make()
+    extra_parameters(fn)
+    del fn
+    gc.collect()
+    assert held() is None

@@ -21,6 +21,7 @@ from beamlens import (
     registry,
     status,
 )
+from beamlens.agent.compaction import CompactionPolicy
 from beamlens.coordinator import Verdict
 from beamlens.domains import RuntimeDomain, built_in_names, required_argument
 from beamlens.testing import ScriptedClient, check_domain, tool
@@ -194,6 +195,16 @@ def test_watchers_can_be_added_and_taken_away():
         assert registry.lookup("queue") is None
         with pytest.raises(ConfigError, match="no watcher is named 'queue'"):
             lens.stop_watcher("queue")
+
+
+def test_a_watchers_own_options_reach_it():
+    entry = {"name": "gc", "continuous": True, "compaction_max_tokens": 3000}
+    with Beamlens.start(watchers=["runtime", entry], compaction_keep_last=9) as lens:
+        specs = {spec.id: spec for spec in lens._watchers.specs()}
+        policies = {name: spec.args[0].compaction for name, spec in specs.items()}
+        continuous = {name: spec.kwargs["continuous"] for name, spec in specs.items()}
+    assert continuous == {"runtime": False, "gc": True}
+    assert policies == {"runtime": CompactionPolicy(50_000, 9), "gc": CompactionPolicy(3000, 9)}
 
 
 def test_a_killed_watcher_is_restarted_with_its_siblings_untouched_in_the_middle_of_a_model_call():

@@ -13,7 +13,7 @@ from beamlens_actors import Actor
 from beamlens_actors.testing import FakeClock, Probe
 
 
-def alert(kind="memory", severity="warning", watcher="runtime"):
+def alert(kind="memory", severity="warning", watcher="runtime", **more):
     return Alert(
         watcher=watcher,
         anomaly_type=kind,
@@ -24,6 +24,7 @@ def alert(kind="memory", severity="warning", watcher="runtime"):
         node="n",
         instance="i",
         trace_id="0" * 32,
+        **more,
     )
 
 
@@ -51,6 +52,81 @@ def test_after_its_acknowledgement_the_same_alert_is_merged_for_the_cooldown_onl
         inbox.acknowledge([inbox.open_alerts()[0].id])
         clock.advance(11.0)
         assert inbox.offer(alert()) is Verdict.DELIVERED
+
+
+@pytest.mark.parametrize(("own", "given", "merged_until"), [(None, 10.0, 10.0), (60.0, 10.0, 60.0), (5.0, 10.0, 10.0)])
+def test_an_alerts_own_cooldown_only_lengthens_that_of_its_watcher(own, given, merged_until):
+    with FakeClock() as clock:
+        inbox = AlertInbox()
+        first = alert(cooldown=own)
+        inbox.offer(first, cooldown=given)
+        inbox.acknowledge([first.id])
+        clock.advance(merged_until - 1)
+        assert inbox.offer(alert(), cooldown=given) is Verdict.MERGED
+        clock.advance(1)
+        assert inbox.offer(alert(), cooldown=given) is Verdict.DELIVERED
+
+
+def test_a_longer_cooldown_holds_whenever_it_comes():
+    with FakeClock() as clock:
+        inbox = AlertInbox()
+        first = alert()
+        inbox.offer(first, cooldown=10.0)
+        inbox.offer(alert(cooldown=20.0), cooldown=10.0)  # while it is open
+        inbox.acknowledge([first.id])
+        clock.advance(19.0)
+        assert inbox.offer(alert(cooldown=40.0), cooldown=10.0) is Verdict.MERGED  # while it cools
+        clock.advance(20.0)
+        assert inbox.offer(alert(), cooldown=10.0) is Verdict.MERGED
+        clock.advance(1.0)
+        assert inbox.offer(alert(), cooldown=10.0) is Verdict.DELIVERED
+
+
+def test_a_critical_alert_takes_the_place_of_a_lesser_one_even_if_that_is_being_looked_at():
+    inbox = AlertInbox(capacity=2, most_leased=2)
+    info, warning = alert("a", "info"), alert("b", "warning")
+    inbox.offer(info)
+    inbox.lease()
+    inbox.offer(warning)
+    assert inbox.offer(alert("c", "critical")) is Verdict.DELIVERED  # the one that waits gives way
+    inbox.lease()
+    assert inbox.offer(alert("d", "critical")) is Verdict.DELIVERED  # then the one that is leased
+    assert inbox.offer(alert("e", "critical")) is Verdict.DROPPED
+    assert [one.anomaly_type for one in inbox.open_alerts()] == ["c", "d"]
+    inbox.acknowledge([info.id])
+    assert inbox.counts() == (5, 0, 0, 3, 2)
+
+
+def test_an_alert_that_became_worse_is_leased_before_younger_ones_of_its_severity():
+    inbox = AlertInbox()
+    for kind, severity in (("a", "warning"), ("b", "critical"), ("c", "critical"), ("a", "critical")):
+        inbox.offer(alert(kind, severity))
+    assert [one.anomaly_type for one in inbox.lease()] == ["a", "b", "c"]
+
+
+def test_no_more_are_leased_than_may_be_and_the_rest_come_after_an_acknowledgement():
+    inbox = AlertInbox(most_leased=2)
+    for number in range(5):
+        inbox.offer(alert(str(number)))
+    first = inbox.lease()
+    assert [one.anomaly_type for one in first] == ["0", "1"]
+    assert inbox.lease() == []
+    inbox.acknowledge([first[0].id])
+    assert [one.anomaly_type for one in inbox.lease()] == ["2"]
+
+
+def test_what_was_dealt_with_is_forgotten_with_its_cooldown():
+    with FakeClock() as clock:
+        inbox = AlertInbox()
+        for number in range(3000):
+            one = alert(str(number))
+            inbox.offer(one, cooldown=10.0)
+            inbox.acknowledge([one.id])
+        assert len(inbox._cooling) == 1000
+        clock.advance(10.0)
+        inbox.offer(one := alert("last"))
+        inbox.acknowledge([one.id])
+        assert [cooling.alert.id for cooling in inbox._cooling.values()] == [one.id]
 
 
 def test_other_watchers_and_types_are_other_alerts():
@@ -90,6 +166,19 @@ class Owner(Actor):
             raise RuntimeError("crash")
 
 
+def test_the_owner_is_woken_again_for_what_it_could_not_lease():
+    inbox, probe = AlertInbox(most_leased=2), Probe.start()
+    for number in range(3):
+        inbox.offer(alert(str(number)))
+    owner = Owner.options(mailbox=inbox).start(inbox, probe)
+    probe.expect(["0", "1"])
+    inbox.acknowledge([inbox.open_alerts()[0].id])
+    probe.expect(["2"])
+    owner.stop()
+    probe.expect_nothing()
+    probe.stop()
+
+
 def test_the_owner_is_woken_and_what_a_crashed_one_had_leased_comes_back_to_the_next(caplog):
     inbox, probe = AlertInbox(), Probe.start()
     inbox.offer(alert("before"))
@@ -112,16 +201,26 @@ def test_the_owner_is_woken_and_what_a_crashed_one_had_leased_comes_back_to_the_
             st.tuples(st.just("offer"), st.integers(0, 5), st.sampled_from(["info", "warning", "critical"])),
             st.just(("lease",)),
             st.just(("acknowledge",)),
+            st.just(("restart",)),
         ),
         max_size=60,
     )
 )
-def test_the_account_is_exact_whatever_happens(steps):
-    inbox = AlertInbox(capacity=3)
+def test_the_account_is_exact_and_nothing_is_dropped_before_a_lesser_one_whatever_happens(steps):
+    lost = []
+    inbox = AlertInbox(capacity=3, most_leased=2, on_change=lambda verdict, one: lost.append((verdict, one)))
     leased = []
     for step in steps:
+        lost.clear()
         if step[0] == "offer":
             inbox.offer(alert(str(step[1]), step[2]), cooldown=0.0)
+            for verdict, one in lost:
+                if verdict is Verdict.DROPPED:
+                    lesser = [slot for slot in inbox._slots if slot.alert.rank < one.rank]
+                    assert all(slot.leased and one.severity != "critical" for slot in lesser)
+        elif step[0] == "restart":
+            inbox._slots.return_all()
+            leased.clear()
         elif step[0] == "lease":
             leased += inbox.lease()
         elif leased:
@@ -129,8 +228,11 @@ def test_the_account_is_exact_whatever_happens(steps):
         counts = inbox.counts()
         assert counts.fired == counts.delivered + counts.merged + counts.dropped + counts.queued
         assert counts.queued <= 3
-    held = [one.rank for one in inbox.open_alerts()]
-    assert len(held) == len({one.identity for one in inbox.open_alerts()})
+        assert inbox._slots.leased <= 2
+    left = inbox.open_alerts()
+    assert len(left) == len({one.identity for one in left})
+    inbox.acknowledge([one.id for one in left])
+    assert (inbox.counts().queued, inbox.lease()) == (0, [])
 
 
 def test_many_threads_lose_no_alert():

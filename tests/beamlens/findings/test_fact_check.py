@@ -182,7 +182,10 @@ def test_an_alert_that_was_taken_back_is_not_fired():
 def test_an_alert_whose_look_is_cut_off_is_fired_and_marked():
     client = ScriptedClient([tool("take_snapshot"), fire("812 orders")])
     with looking(client) as (look, published, _events):
-        assert look(max_iterations=2).stopped_by == "max_iterations"
+        assert (look(max_iterations=2).model, _events.of("watcher.taken_over")[0]["stopped_by"]) == (
+            "offline",
+            "max_iterations",
+        )
     (alert,) = published
     assert (alert.numbers_verified, alert.model) == (False, "scripted")
     assert alert.trace_id != "0" * 32

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import contextvars
+import logging
 import threading
 
 import pytest
 
+from beamlens.errors import BeamlensError
 from beamlens.telemetry import (
     Bus,
     UndeclaredEvent,
@@ -225,7 +227,6 @@ def test_every_entry_of_the_catalogue_is_documented():
 def test_the_default_logger_logs_each_event_and_can_be_detached(bus, caplog):
     caplog.set_level("INFO", "beamlens.telemetry.events")
     attach_default_logger("INFO")
-    attach_default_logger("INFO")
     bus.emit("watcher.think", "logger", thought="hm")
     bus.flush()
     detach_default_logger()
@@ -234,9 +235,37 @@ def test_the_default_logger_logs_each_event_and_can_be_detached(bus, caplog):
     assert [record.getMessage() for record in caplog.records] == ["[watcher.think] logger thought=hm instance=test"]
 
 
-def test_a_level_that_does_not_exist_is_named():
-    with pytest.raises(ValueError, match="unknown level 'LOUD'; the levels are"):
-        attach_default_logger("LOUD")
+@pytest.mark.parametrize("level", ["LOUD", None, True, 1.5])
+def test_a_level_that_does_not_exist_is_named(level):
+    with pytest.raises(ValueError, match=f"unknown level {level!r}; the levels are: CRITICAL"):
+        attach_default_logger(level)
+    with pytest.raises(BeamlensError, match="is not attached"):
+        detach_default_logger()
+
+
+def test_the_default_logger_is_attached_once_and_detached_once(bus, caplog):
+    attach_default_logger("DEBUG")
+    with pytest.raises(BeamlensError, match="attached already"):
+        attach_default_logger("INFO")
+    detach_default_logger()
+    with pytest.raises(BeamlensError, match="is not attached"):
+        detach_default_logger()
+    assert not signal("watcher.think").receivers
+
+
+def test_the_default_logger_logs_at_its_level(bus, caplog):
+    caplog.set_level("WARNING", "beamlens.telemetry.events")
+    attach_default_logger()  # DEBUG, which nobody wants
+    bus.emit("watcher.think", "logger", thought="not seen")
+    bus.flush()
+    detach_default_logger()
+    attach_default_logger(logging.WARNING)
+    bus.emit("watcher.think", "logger", thought="seen")
+    bus.flush()
+    detach_default_logger()
+    assert [(record.levelname, "thought=seen" in record.getMessage()) for record in caplog.records] == [
+        ("WARNING", True)
+    ]
 
 
 def test_after_close_nothing_is_taken():

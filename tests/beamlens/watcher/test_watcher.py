@@ -14,11 +14,11 @@ from beamlens_actors.testing import FakeClock
 from beamlens_supervision import DynamicSupervisor
 from tests.support.agents import Queue, services
 
-WAIT = tool("wait", ms=3_600_000)
+WAIT = tool("wait", ms=28_800_000)
 
 
 @contextmanager
-def watching(client, domain=None, **options):
+def watching(client, domain=None, *, continuous=False, **options):
     """A supervised watcher of the test queue: (registry, events, published alerts, supervisor)."""
     published, registry = [], Registry()
     with services(client, **options) as (made, events):
@@ -28,7 +28,9 @@ def watching(client, domain=None, **options):
             published.append(alert)
             return "delivered"
 
-        spec = WatcherActor.child_spec(made, domain or Queue(), publish, registry=registry, name="queue")
+        spec = WatcherActor.child_spec(
+            made, domain or Queue(), publish, registry=registry, name="queue", continuous=continuous
+        )
         supervisor.start_child(spec)
         try:
             yield registry, events, published, supervisor
@@ -72,7 +74,7 @@ def test_it_looks_at_once_fires_an_alert_and_waits():
     )
     assert alert.snapshots[0].data == {"depth": 1}
     assert (found.state, found.running, found.alerts, found.stopped_by) == ("warning", False, 1, "wait")
-    assert 0 < found.wait_seconds <= 3600
+    assert 0 < found.wait_seconds <= 28_800
 
 
 def test_the_alert_carries_the_trace_id_of_its_run():
@@ -144,8 +146,8 @@ def test_a_sensor_ends_the_wait_with_its_reason():
     assert "depth_threshold (critical, alert type depth_high)" in opening
 
 
-def test_the_wait_is_clamped_and_its_note_is_there_at_the_next_look():
-    client = ScriptedClient([tool("wait", ms=0, note="watch the depth"), WAIT])
+def test_the_note_of_a_wait_is_there_at_the_next_look():
+    client = ScriptedClient([tool("wait", ms=1000, note="watch the depth"), WAIT])
     with FakeClock() as clock, watching(client) as (registry, events, _published, _supervisor):
         events.wait_for("watcher.wait")
         ask(registry)  # told before its timer stands, answered after
@@ -153,22 +155,9 @@ def test_the_wait_is_clamped_and_its_note_is_there_at_the_next_look():
         client.wait_for_calls(2)
         events.wait_for("watcher.wait", 2)
         waits = [numbers["seconds"] for name, _, numbers, _ in events.all if name == "watcher.wait"]
-    assert waits == [1.0, 3600.0]
+    assert waits == [1.0, 28_800.0]
     note = 'Your note from the last look:\n<untrusted source="note">\nwatch the depth\n</untrusted>'
     assert note in client.requests[1].messages[0].content[0].text
-
-
-def test_a_look_that_ends_otherwise_is_followed_by_another():
-    client = ScriptedClient(["nonsense"] * 5 + [WAIT])
-    with FakeClock() as clock, watching(client) as (registry, events, _published, _supervisor):
-        events.wait_for("watcher.run_stopped", stopped_by="fruitless")
-        events.wait_for("watcher.wait")
-        ask(registry)  # told before its timer stands, answered after
-        clock.advance(30.0)
-        client.wait_for_calls(6)
-        events.wait_for("watcher.run_stopped", stopped_by="wait")
-        events.wait_for("watcher.wait", 2)
-        assert ask(registry).runs == 2
 
 
 def test_a_domain_that_fails_is_told_once_and_watched_on():
