@@ -29,7 +29,8 @@ class Values:
         """Whether a number lies in a closed interval, given in a unit."""
         decimal = (low * unit.decimal, high * unit.decimal)
         if not unit.dimension or unit.dimension == COUNT:
-            return self._has(*decimal, "raw")
+            # Thousands may be spelled out in the evidence, or written with the same letter.
+            return self._has(*decimal, "raw") or self._has(*decimal, "decimal")
         if unit.dimension == TIMES and self._has(low, high, "raw"):
             return True  # "5 times" counts as well
         binary = (low * unit.binary, high * unit.binary)

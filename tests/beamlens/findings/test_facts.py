@@ -237,6 +237,13 @@ def test_no_text_and_no_evidence_breaks_it(text, value):
     check(text, pool)
 
 
+@pytest.mark.parametrize("evidence", ["1k", "1000", "1 thousand"])
+def test_thousands_are_the_same_spelled_out_or_not(evidence):
+    pool = Pool()
+    pool.add_text(evidence)
+    assert [check(text, pool).verified for text in ("1k", "1000", "1 thousand", "2k")] == [True, True, True, False]
+
+
 @given(_sentences)
 def test_a_text_that_is_its_own_evidence_verifies(text):
     pool = Pool()
