@@ -118,6 +118,11 @@ class Ledger:
             account, now = self._account.look(), self._account.now()
             return {limit: account.spent(limit, now) for limit in self._bounds}
 
+    def share(self) -> float:
+        """How much of the limit that is nearest to its end is spent: 0 to 1, or a little more."""
+        spent = self.spent()
+        return max((spent[name] / bound if bound else 1.0 for name, bound in self._bounds.items()), default=0.0)
+
     def reserve(self, model: str, request: Request, abort: AbortSignal) -> Lease:
         """Ask for a call.
 

@@ -41,12 +41,12 @@ def test_a_run_is_answered_by_the_client_that_was_given_for_it(lens):
     client = done()
     result = Coordinator.run({"reason": "a check"}, client=client, instance=lens)
     assert (result.stopped_by, result.model, len(client.requests)) == ("done", "scripted", 1)
-    assert Coordinator.run(instance=lens).model == "offline"
+    assert Coordinator.run(domains=[], instance=lens).model == "offline"
 
 
 def test_a_run_may_bring_a_registry_of_its_own(lens):
     registry = {"primary": "mine", "clients": [{"name": "mine", "provider": "offline"}]}
-    assert Coordinator.run("a check", client_registry=registry).model == "offline"
+    assert Coordinator.run("a check", domains=[], client_registry=registry).model == "offline"
 
 
 def test_the_reason_may_be_given_alone_and_any_key_reaches_the_model(lens):
