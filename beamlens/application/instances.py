@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from beamlens.application import forks
+from beamlens.application import forks, imports
 from beamlens.errors import AlreadyStarted, NotStarted
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def add(name: str, instance: Beamlens) -> None:
         _instances[name] = instance
         if not _hooked:
             _hooked = True
-            os.register_at_fork(after_in_child=_after_fork)
+            os.register_at_fork(before=imports.wait_for_own, after_in_child=_after_fork)
             atexit.register(_at_exit)
 
 
