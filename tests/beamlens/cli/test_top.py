@@ -34,6 +34,11 @@ def runtime(monkeypatch):
     shutil.rmtree(folder)
 
 
+def _without_size():
+    """The environment, without the size of the terminal that the tests themselves run in."""
+    return {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+
+
 class Terminal:
     def __init__(self, *words, rows=40, columns=100, **environment):
         self.outside, inside = pty.openpty()
@@ -47,7 +52,7 @@ class Terminal:
             stderr=inside,
             start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - Ctrl-C needs it
-            env={**os.environ, "TERM": "xterm-256color", **environment},
+            env={**_without_size(), "TERM": "xterm-256color", **environment},
         )
         self.seen = b""
 
