@@ -9,7 +9,7 @@ from typing import Any
 
 from beamlens_actors import is_actor_thread
 
-_MOST = 1.0
+_MOST = 5.0
 _PAUSE = 0.001
 
 

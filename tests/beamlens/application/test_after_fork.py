@@ -14,7 +14,7 @@ def runtime(monkeypatch, tmp_path_factory):
 
 
 def reached(pid):
-    (one,) = [found for found in eventually(lambda: control.find(pid)) if found.connection is not None]
+    (one,) = eventually(lambda: [found for found in control.find(pid) if found.connection is not None])
     one.connection.close()
     return one.name
 
