@@ -66,6 +66,7 @@ class Beamlens:
 
         self._operators = InstanceOperators(plan.operators, self._parts, self._watchers)
         self._lock = threading.RLock()
+        self._life = threading.Lock()
 
     # -- life ------------------------------------------------------------------------------------------------
 
@@ -164,7 +165,8 @@ class Beamlens:
         specs = self._children(on_event)
         self._stopped.clear()
         try:
-            self._root = tree.start_root(specs, on_event)
+            with self._life:
+                self._root = tree.start_root(specs, on_event)
         except BaseException as error:
             self._clean_up()
             if isinstance(error, SupervisionError | ActorError):
@@ -213,6 +215,9 @@ class Beamlens:
         Returns:
             Whether it ended in order.
         """
+        # Its parts can be reached before the last of them has started: a stop then waits for that.
+        if self._life.acquire(timeout=timeout):
+            self._life.release()
         root = self._root
         if root is None or self._stopped.is_set():
             return True
@@ -276,6 +281,7 @@ class Beamlens:
         self._stopped = threading.Event()
         self._stopped.set()
         self._lock = threading.RLock()
+        self._life = threading.Lock()
         self._watchers.forget_lock()
         self._operators.forget_lock()
         self._parts.bus.forget()
