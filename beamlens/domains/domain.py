@@ -81,7 +81,7 @@ class Domain:
         """Look closer: why did this sensor fire?
 
         Called on a task thread while the sensor is active, before anybody judges. May take some seconds, but must not
-        stall other threads for more than 10 ms. The default knows nothing.
+        stall other threads for more than 10 ms; is given up after 30 seconds. The default knows nothing.
 
         Args:
             sensor: The active sensor, one of ``all_sensors()``.

@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from beamlens.metrics import Metric
     from beamlens_actors import AbortSignal
 
-EVIDENCE_TIMEOUT = 10.0
+# A search of two seconds in slices waits for the GIL after each: ten times as long in a process that is busy on a
+# machine that is busy, which is when it is asked for. An alert half a minute later is worth the cause in it.
+EVIDENCE_TIMEOUT = 30.0
 
 
 def gather_evidence(
     found: Investigation, sensors: Iterable[SensorState], abort: AbortSignal
 ) -> dict[str, tuple[Evidence, ...]]:
-    """Look closer at sensors, all at a time, each in a task of its own for 10 s at most.
+    """Look closer at sensors, all at a time, each in a task of its own for 30 s at most.
 
     Args:
         found: Who looks; is told of looks that fail.
