@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from beamlens.application import instances
+from beamlens.application import instances, runs
+from beamlens.application.arguments import seconds, whole
 from beamlens.coordinator.actor import Ask, CancelRun
 from beamlens.coordinator.job import DEADLINE, MAX_ITERATIONS, Job
 from beamlens.coordinator.strategies import resolve
 from beamlens.domains import built_in_names
 from beamlens.errors import Cancelled, ConfigError, CoordinatorNotStarted, UnknownDomain
 from beamlens.findings import AgentStatus, Alert, CoordinatorResult, RunHandle, status
-from beamlens.llm.registry import ClientRegistry
 from beamlens_actors import ActorError, ActorRef
 from beamlens_actors.context import current_actor
 
@@ -76,7 +76,8 @@ class Coordinator:
             Cancelled: It was cancelled, or the instance stopped.
             LLMError: No model could be asked, the offline analyst neither.
         """
-        handle = Coordinator.run_async(
+        handle = _begin(
+            RunHandle("coordinator", wanted=runs.caller_is_there()),
             context,
             notifications=notifications,
             domains=domains,
@@ -87,14 +88,7 @@ class Coordinator:
             client=client,
             instance=instance,
         )
-        try:
-            return handle.result(timeout)
-        except TimeoutError:
-            handle.withdraw()
-            raise
-        except BaseException:  # Ctrl-C, or a greenlet that is killed: nobody will read it
-            handle.cancel()
-            raise
+        return runs.finished(handle, timeout)
 
     @staticmethod
     def run_async(
@@ -126,43 +120,26 @@ class Coordinator:
             on_notification: Is called with each alert that an operator of the run finds.
             on_complete: Is called with the handle once the run has ended, in whatever way.
         """
-        lens = _instance(instance)
-        if client is not None and client_registry is not None:
-            raise ConfigError("give client or client_registry, not both", field="client")
-        registry = None if client_registry is None else ClientRegistry.build(client_registry)
         handle: Handle = RunHandle("coordinator", on_notification=on_notification, on_complete=on_complete)
-        if registry is not None:
-            handle.add_done_callback(registry.close)
-        try:
-            job = Job(
-                context=_context(context),
-                alerts=_alerts(notifications),
-                domains=_domains(domains, lens.operators.names),
-                max_iterations=_whole("max_iterations", max_iterations),
-                deadline=DEADLINE if deadline is None else _seconds("deadline", deadline),
-                strategy=None if strategy is None else resolve(strategy),
-                client=client if registry is None else registry.primary,
-                asked_by="caller",
-                handle=handle,
-            )
-            _tell(lens, job, handle)
-        except BaseException:
-            if registry is not None:
-                registry.close()
-            raise
-        _end_with_caller(handle, lens)
-        return handle
+        return _begin(
+            handle,
+            context,
+            notifications=notifications,
+            domains=domains,
+            max_iterations=max_iterations,
+            deadline=deadline,
+            strategy=strategy,
+            client_registry=client_registry,
+            client=client,
+            instance=instance,
+        )
 
     @staticmethod
     async def arun(context: Mapping[str, Any] | str | None = None, **options: Any) -> CoordinatorResult:
         """`run` for asyncio, with the arguments of `run_async` and ``timeout``; a cancelled task cancels the run."""
         timeout = options.pop("timeout", DEADLINE)
         handle = Coordinator.run_async(context, **options)
-        try:
-            return await handle.wait(timeout)
-        except TimeoutError:
-            handle.withdraw()
-            raise
+        return await runs.afinished(handle, timeout)
 
     @staticmethod
     def cancel(*, instance: Beamlens | str | None = None) -> bool:
@@ -182,6 +159,37 @@ class Coordinator:
         except ActorError as error:
             raise CoordinatorNotStarted(f"the Coordinator is being restarted: {error}") from error
         return answer
+
+
+def _begin(
+    handle: Handle,
+    context: runs.Context,
+    *,
+    notifications: Iterable[Alert],
+    domains: Iterable[str] | None,
+    max_iterations: int,
+    deadline: float | None,
+    strategy: str | Strategy | None,
+    client_registry: Any,
+    client: LLMClient | None,
+    instance: Beamlens | str | None,
+) -> Handle:
+    lens = _instance(instance)
+    with runs.client_of(handle, client_registry, client) as answers:
+        job = Job(
+            context=runs.known(context),
+            alerts=_alerts(notifications),
+            domains=_domains(domains, lens.operators.names),
+            max_iterations=whole("max_iterations", max_iterations),
+            deadline=DEADLINE if deadline is None else seconds("deadline", deadline),
+            strategy=None if strategy is None else resolve(strategy),
+            client=answers,
+            asked_by="caller",
+            handle=handle,
+        )
+        _tell(lens, job, handle)
+    _end_with_caller(handle, lens)
+    return handle
 
 
 def _instance(instance: Beamlens | str | None) -> Beamlens:
@@ -223,17 +231,6 @@ def _end_with_caller(handle: Handle, lens: Beamlens) -> None:
     handle.add_done_callback(asker.add_exit_callback(ended))
 
 
-def _context(context: Any) -> Mapping[str, Any]:
-    if context is None:
-        return {}
-    if isinstance(context, str):
-        return {"reason": context}
-    if not isinstance(context, Mapping):
-        text = f'context must be a mapping such as {{"reason": "..."}}, or the reason itself, not {context!r}'
-        raise ConfigError(text, field="context")
-    return {str(key): value for key, value in context.items()}
-
-
 def _alerts(notifications: Iterable[Any]) -> tuple[Alert, ...]:
     alerts = tuple(notifications)
     for index, alert in enumerate(alerts):
@@ -254,15 +251,3 @@ def _domains(domains: Any, operators: Iterable[str]) -> tuple[str, ...] | None:
         if name not in known:
             raise UnknownDomain(name, known, field=f"domains[{index}]")
     return names
-
-
-def _whole(field: str, value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ConfigError(f"{field} must be a whole number of at least 1, not {value!r}", field=field)
-    return value
-
-
-def _seconds(field: str, value: Any) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
-        raise ConfigError(f"{field} must be seconds above 0, not {value!r}", field=field)
-    return float(value)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from beamlens.application import runs
+from beamlens.application.arguments import seconds
 from beamlens.application.instances import running
 from beamlens.application.operators import ask_status, say
+from beamlens.application.runs import Context
 from beamlens.domains import Domain
 from beamlens.errors import ConfigError, NotStarted, OperatorNotStarted
 from beamlens.findings import AgentStatus, Alert, OperatorMessage, RunHandle
-from beamlens.llm.registry import ClientRegistry
 from beamlens.operator import Invoke, OperatorActor, send
 from beamlens_actors import ActorRef
 from beamlens_actors.context import current_actor
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 Target: TypeAlias = "str | type[Domain] | Domain | ActorRef[Any]"
 Where: TypeAlias = "str | Beamlens | None"
-Context: TypeAlias = "Mapping[str, Any] | str | None"
 OnNotification = Callable[[Alert], object]
 OnComplete = Callable[["RunHandle[list[Alert]]"], object]
 
@@ -83,19 +83,12 @@ class Operator:
             client_registry=client_registry,
             client=client,
             instance=instance,
-            wanted=_asker(),
+            wanted=runs.caller_is_there(),
         )
         asker = current_actor()
         if asker is not None:  # one that ends takes its run along
             handle.add_done_callback(asker.add_exit_callback(lambda _ref, _reason: handle.cancel()))
-        try:
-            return handle.result(timeout)
-        except TimeoutError:
-            handle.withdraw()
-            raise
-        except BaseException:
-            handle.cancel()  # such as Ctrl-C: nobody wants it any more
-            raise
+        return runs.finished(handle, timeout)
 
     @staticmethod
     def run_async(
@@ -164,11 +157,7 @@ class Operator:
             client=client,
             instance=instance,
         )
-        try:
-            return await handle.wait(timeout)
-        except TimeoutError:
-            handle.withdraw()
-            raise
+        return await runs.afinished(handle, timeout)
 
     @staticmethod
     def message(
@@ -187,7 +176,7 @@ class Operator:
         """
         if not isinstance(prompt, str) or not prompt.strip():
             raise ConfigError(f"prompt must be a text that is not empty, not {prompt!r}", field="prompt")
-        _check_seconds("timeout", timeout)
+        seconds("timeout", timeout)
         ref, name = _find(domain, instance)
         return say(ref, name, prompt, timeout)
 
@@ -233,52 +222,16 @@ def _begin(
     on_complete: OnComplete | None = None,
     wanted: Callable[[], bool] = lambda: True,
 ) -> RunHandle[list[Alert]]:
-    known = _context(context)
+    known = runs.known(context)
     if timeout is not None:
-        _check_seconds("timeout", timeout)
+        seconds("timeout", timeout)
     ref, name = _find(domain, instance)
     handle: RunHandle[list[Alert]] = RunHandle(
         name, on_notification=on_notification, on_complete=on_complete, wanted=wanted
     )
-    request = Invoke(handle, known, None, max_iterations, deadline)  # checks the limits
-    clients = _clients(client_registry, client)
-    if clients is not None:
-        request = Invoke(handle, request.context, clients.primary, max_iterations, deadline)
-        if client is None:
-            handle.add_done_callback(clients.close)
-    send(ref, request)
+    with runs.client_of(handle, client_registry, client) as answers:
+        send(ref, Invoke(handle, known, answers, max_iterations, deadline))  # checks the limits
     return handle
-
-
-def _clients(client_registry: Any, client: LLMClient | None) -> ClientRegistry | None:
-    if client_registry is None and client is None:
-        return None
-    if client_registry is not None and client is not None:
-        raise ConfigError("give client or client_registry, not both", field="client")
-    if client is not None and isinstance(client, Mapping):
-        raise ConfigError("client must be a client; a mapping is given as client_registry", field="client")
-    if client is not None and (isinstance(client, type) or not hasattr(client, "complete")):
-        raise ConfigError(f"client must be a client, with complete() and model, not {client!r}", field="client")
-    return ClientRegistry.build(client_registry if client is None else client)
-
-
-def _asker() -> Callable[[], bool]:
-    """Whether the thread that asks is still there."""
-    return threading.current_thread().is_alive
-
-
-def _context(context: object) -> Mapping[str, Any]:
-    if isinstance(context, str):
-        return {"reason": context}
-    if context is not None and not isinstance(context, Mapping):
-        text = f'context must be a mapping such as {{"reason": ...}}, or the reason itself, not {context!r}'
-        raise ConfigError(text, field="context")
-    return {str(key): value for key, value in (context or {}).items()}
-
-
-def _check_seconds(field: str, value: object) -> None:
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
-        raise ConfigError(f"{field} must be seconds above 0, not {value!r}", field=field)
 
 
 def _instance(instance: Where) -> Beamlens:

@@ -9,6 +9,7 @@ from typing import Any, Self, get_args
 
 from beamlens.agent.budget import Budget
 from beamlens.agent.compaction import CompactionPolicy
+from beamlens.application.arguments import choice, flag, seconds
 from beamlens.application.forks import AfterFork
 from beamlens.application.specs import Operated, Watched, resolve, resolve_operators
 from beamlens.config import Environment, state_folder
@@ -73,8 +74,8 @@ class Plan:
             ConfigError: A value is wrong; names the field and the choices.
         """
         checked_name = _name(name)
-        _choice("backend", backend, BACKENDS)
-        seconds = _seconds("llm_timeout", llm_timeout)
+        choice("backend", backend, BACKENDS)
+        timeout = seconds("llm_timeout", llm_timeout)
         entries = list(watchers) if not isinstance(watchers, str) and isinstance(watchers, Iterable) else watchers
         watched = tuple(resolve(entries or environment.watchers))
         plan = cls(
@@ -84,11 +85,11 @@ class Plan:
             clients=ClientRegistry.build(client_registry),
             redactor=Redactor(redact),
             budget=_budget(budget, environment),
-            llm_timeout=seconds,
+            llm_timeout=timeout,
             compaction=compaction,
             state_dir=state_folder(environment.state_dir if state_dir is None else state_dir),
-            control=_flag("control", control),
-            after_fork=_choice("after_fork", after_fork, get_args(AfterFork)),
+            control=flag("control", control),
+            after_fork=choice("after_fork", after_fork, get_args(AfterFork)),
         )
         plan._check_clients()
         return plan
@@ -115,25 +116,6 @@ def _name(name: object) -> str:
     if not isinstance(name, str) or not name:
         raise ConfigError(f"name must be a text that is not empty, not {name!r}", field="name")
     return name
-
-
-def _seconds(field: str, value: object) -> float:
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
-        raise ConfigError(f"{field} must be seconds above 0, not {value!r}", field=field)
-    return value
-
-
-def _choice(field: str, value: Any, choices: Iterable[str]) -> Any:
-    if value not in choices:
-        text = f"{field} {value!r} does not exist; the choices are: {', '.join(choices)}"
-        raise ConfigError(text, field=field)
-    return value
-
-
-def _flag(field: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise ConfigError(f"{field} must be True or False, not {value!r}", field=field)
-    return value
 
 
 def _budget(given: object, environment: Environment) -> Budget | None:
