@@ -37,7 +37,7 @@ def known(context: object) -> dict[str, Any]:
 def client_of(handle: RunHandle[R], client_registry: object, client: LLMClient | None) -> Iterator[LLMClient | None]:
     """Who answers in one run; ``None``: who answers in the instance.
 
-    What is made here is closed once the run has ended, or at once when the body, which begins it, raises.
+    A registry is closed once the run has ended, or at once when the body, which begins it, raises.
 
     Raises:
         ConfigError: Both are given, or one is not what it should be.
@@ -54,14 +54,13 @@ def client_of(handle: RunHandle[R], client_registry: object, client: LLMClient |
         yield None
         return
     registry = ClientRegistry.build(given)
-    made = isinstance(given, Mapping)  # a client that was made elsewhere is used elsewhere too
     try:
         yield registry.primary
     except BaseException:
-        if made:
+        if client is None:
             registry.close()
         raise
-    if made:
+    if client is None:
         handle.add_done_callback(registry.close)
 
 

@@ -102,7 +102,7 @@ def test_a_client_registry_of_a_run_is_closed_after_it_and_a_client_is_not():
         ({"client": {"primary": "x"}}, "client", "given as client_registry"),
         ({"client": "fast"}, "client", "client must be a client, with complete() and model, not 'fast'"),
         ({"client": ScriptedClient([]), "client_registry": ScriptedClient([])}, "client", "not both"),
-        ({"context": 3}, "context", 'a mapping such as {"reason": ...}, or the reason itself'),
+        ({"context": 3}, "context", 'a mapping such as {"reason": "..."}, or the reason itself'),
         ({"max_iterations": 0}, "max_iterations", "above 0"),
         ({"deadline": -1}, "deadline", "above 0"),
         ({"timeout": 0}, "timeout", "seconds above 0"),
