@@ -28,9 +28,10 @@ from tests.support.threads import until
 
 @pytest.fixture
 def domain():
+    before = set(threading.enumerate())
     domain = RuntimeDomain()
     yield domain
-    running = [thread for thread in threading.enumerate() if thread.name.startswith("beamlens-")]
+    running = [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("beamlens-")]
     domain.close()
     for thread in running:
         thread.join(20)
