@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from beamlens.control.address import Address, bindable
@@ -86,7 +87,11 @@ class Connection:
         return message["answer"]
 
     def close(self) -> None:
-        """Close it; another question would open it again."""
+        """Close it; a question that waits for its answer ends. Another question would open it again."""
+        waiting = self._socket
+        if waiting is not None:
+            with suppress(OSError):  # not connected yet, or closed meanwhile
+                waiting.shutdown(socket.SHUT_RDWR)
         with self._lock:
             self._disconnect()
 

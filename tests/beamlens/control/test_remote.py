@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import os
+import threading
 
 import pytest
 
 from beamlens import Alert, Beamlens, BeamlensError, ConfigError, Insight, Snapshot, control, status
 from beamlens.control.actor import ControlServer
 from beamlens.control.address import own_folder
-from beamlens_actors import ActorDead, AskTimeout, Killed, living_actors
+from beamlens_actors import ActorDead, ActorError, AskTimeout, Killed, living_actors
 from tests.support.hosts import eventually
 
 ALERT = Alert(
@@ -93,6 +94,29 @@ def test_no_answer_in_time_is_an_ask_timeout(lens, remote, monkeypatch):
     monkeypatch.setattr(type(lens.registry.lookup("ets")), "ask", late)
     with pytest.raises(AskTimeout, match=r"no answer in 0\.5 s"):
         ref.ask(status, timeout=0.5)
+
+
+def test_closing_does_not_wait_for_a_question_without_an_answer(lens, monkeypatch):
+    asked, answer, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def never(_self, _message, *, block=True, timeout=None):
+        asked.set()
+        answer.wait(60)
+
+    monkeypatch.setattr(type(lens.registry.lookup("ets")), "ask", never)
+
+    def ask(remote):
+        with pytest.raises(ActorError, match="has closed the connection"):
+            remote.registry.lookup("ets").ask(status, timeout=25)
+        ended.set()
+
+    with control.connect(os.getpid()) as remote:
+        thread = threading.Thread(target=ask, args=[remote])
+        thread.start()
+        assert asked.wait(10)
+    assert ended.wait(10)
+    answer.set()
+    thread.join(10)
 
 
 def test_after_the_end_a_ref_is_dead(lens, remote):

@@ -30,8 +30,9 @@ def test_an_unknown_fault_is_named_with_the_choices():
         choose("nope", 1)
 
 
-@pytest.mark.parametrize("name", [fault.name for fault in FAULTS])
-def test_the_cause_of_each_fault_is_named_with_its_line(name):
+# Two of them, one of memory and one of errors: all of them with ten seeds each are `nox -s scenarios`.
+@pytest.mark.parametrize("name", ["cache-leak", "failing-dependency"])
+def test_the_cause_of_a_fault_is_named_with_its_line(name):
     result, code, seconds = run("--fault", name, "--seed", "1")
     assert judge(result, code, seconds) == ""
 
