@@ -35,7 +35,7 @@ def active(name):
     return SensorState(name, "depth", "deep_queue", "warning", "depth is 900", since=0.0, value=900.0)
 
 
-def gathered(domain, names, abort, during):
+def gathered(domain, names, abort, during, *, failing=0):
     """What is found, with the events of what failed; ``during(clock)`` runs meanwhile."""
     with FakeClock() as clock, services(ScriptedClient([])) as (made, events):
         found = Investigation(made, domain, kind="watcher", agent="queue", publish=lambda _alert: "delivered")
@@ -48,6 +48,7 @@ def gathered(domain, names, abort, during):
             clock.advance(1.0)
             thread.join(0.02)
         domain.go.set()
+        events.wait_for("watcher.evidence_failed", failing)
         failures = [(told["sensor"], told["reason"]) for told in events.of("watcher.evidence_failed")]
     return results, failures
 
@@ -63,7 +64,7 @@ def test_those_that_hang_are_given_up_together_after_30_s_and_the_others_are_kep
         clock.wait_for_waiters(1)
         clock.advance(0.2)
 
-    results, failures = gathered(domain, ["hangs", "hangs too", "quick"], AbortSignal(), during)
+    results, failures = gathered(domain, ["hangs", "hangs too", "quick"], AbortSignal(), during, failing=2)
     assert results == [{"quick": (FOUND,)}]
     assert failures == [
         ("hangs", "TimeoutError: gave up after 30 s"),
@@ -72,7 +73,7 @@ def test_those_that_hang_are_given_up_together_after_30_s_and_the_others_are_kep
 
 
 def test_one_that_raises_is_told_and_the_others_are_kept():
-    results, failures = gathered(Looked(), ["raises", "quick"], AbortSignal(), lambda _clock: None)
+    results, failures = gathered(Looked(), ["raises", "quick"], AbortSignal(), lambda _clock: None, failing=1)
     assert results == [{"quick": (FOUND,)}]
     assert failures == [("raises", "ZeroDivisionError: the pool is gone")]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,5 +48,4 @@ def test_those_that_live_are_known_with_their_latest_supervisor(steps):
         else:
             held.pop(number, None)
             expected.pop(str(number), None)
-    gc.collect()
     assert {ref.name: (parent.name, parent.child_id) for ref, parent in kinship.all()} == expected
