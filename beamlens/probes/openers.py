@@ -12,6 +12,7 @@ from beamlens.evidence import CauseKind, Evidence, Strength
 from beamlens.probes import descriptors, heap, owners, sites, stacks
 from beamlens.probes.heap import Growing
 from beamlens.probes.source import line_of
+from beamlens_actors import clock
 
 _WATCH = 2.5
 _EXPLAINS = 0.5
@@ -31,22 +32,36 @@ class Opened:
     threads: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _New:
+    """Descriptors that were opened and not closed: number to target, and the time in which they were."""
+
+    targets: Mapping[int, str]
+    seconds: float
+
+    def describe(self) -> str:
+        what = descriptors.describe(list(self.targets.values()))
+        return f"{len(self.targets)} descriptors were opened and not closed in {self.seconds:.1f} s ({what})"
+
+
 def watch(since: float) -> Opened:
     """Compare the open descriptors before and after 2.5 seconds, and find who holds the new ones.
 
     Args:
         since: When the growth was noticed, for the evidence.
     """
+    began = clock.monotonic()
     before, threads_before = descriptors.targets(), len(stacks.look(1))
     if not before:
         return Opened([])
     growing, _complete = heap.find_growing(_WATCH)
-    after = descriptors.targets()
+    after, seconds = descriptors.targets(), clock.monotonic() - began
     new_threads = len(stacks.look(1)) - threads_before
     new = {number: target for number, target in after.items() if before.get(number) != target}
     if not new:
         return Opened([_stopped()])
-    evidence = _held(growing, new) or _opened_by_nobody_else(new) or [_unknown(new, since)]
+    opened = _New(new, seconds)
+    evidence = _held(growing, opened) or _opened_by_nobody_else(opened) or [_unknown(opened, since)]
     if new_threads >= _HELD_BY_THREADS * len(new):
         return Opened([_doubtful(piece, new_threads) for piece in evidence], new_threads)
     return Opened(evidence)
@@ -58,16 +73,17 @@ def _doubtful(piece: Evidence, threads: int) -> Evidence:
     return piece.model_copy(update={"strength": Strength.SUPPORTING, "text": text})
 
 
-def _held(growing: list[Growing], new: Mapping[int, str]) -> list[Evidence]:
+def _held(growing: list[Growing], new: _New) -> list[Evidence]:
     for one in growing:
         numbers = {number for item in one.items for number in descriptors.descriptors_of(item)}
-        hits = [new[number] for number in numbers if number in new]
-        if not hits:
+        if not numbers & new.targets.keys():
             continue
-        share = min(one.added, len(new)) / len(new)
+        # The heap is walked between the listing of the descriptors and the readings of the containers: so by rates.
+        share = min(1.0, one.added / one.seconds / (len(new.targets) / new.seconds))
         finding = sites.find(one.holder, stacks.sample(0.5).functions())
         place = finding.opens or finding.place
-        text = f"{_grown(new, one.seconds)}; {one.holder.path} ({one.type_name}) holds them: {one.added} items more"
+        text = f"{new.describe()}; {one.holder.path} ({one.type_name}) holds them: "
+        text += f"{one.added} items more in {one.seconds:.1f} s"
         if place is not None:
             text += f"; {'opened' if finding.opens else finding.how}: {place}: {line_of(place)}"
         exact = finding.opens is not None or finding.exact
@@ -78,30 +94,25 @@ def _held(growing: list[Growing], new: Mapping[int, str]) -> list[Evidence]:
                 cause=CauseKind.DESCRIPTOR_LEAK,
                 strength=Strength.CONCLUSIVE if conclusive else Strength.SUPPORTING,
                 place=place,
-                data={"new": len(new), "held": one.added, "holder": one.holder.path},
+                data={"new": len(new.targets), "held_share": round(share, 2), "holder": one.holder.path},
             )
         ]
     return []
 
 
-def _grown(new: Mapping[int, str], seconds: float) -> str:
-    what = descriptors.describe(list(new.values()))
-    return f"{len(new)} descriptors were opened and not closed in {seconds:.1f} s ({what})"
-
-
-def _opened_by_nobody_else(new: Mapping[int, str]) -> list[Evidence]:
+def _opened_by_nobody_else(new: _New) -> list[Evidence]:
     """Nobody holds them as objects: look for the one line of the user's that opens this kind without ``with``."""
-    kinds = {descriptors.kind_of(target) for target in new.values()}
+    kinds = {descriptors.kind_of(target) for target in new.targets.values()}
     place = owners.opening_line(kinds) if len(kinds) == 1 else None
     if place is None:
         return []
-    text = f"{_grown(new, _WATCH)}; no container holds them; one line opens this kind: {place}: {line_of(place)}"
+    text = f"{new.describe()}; no container holds them; one line opens this kind: {place}: {line_of(place)}"
     return [Evidence(text=text, cause=CauseKind.DESCRIPTOR_LEAK, strength=Strength.SUPPORTING, place=place)]
 
 
-def _unknown(new: Mapping[int, str], since: float) -> Evidence:
-    text = f"{_grown(new, _WATCH)}; who opens them is not known"
-    data = {"new": len(new), "since": since}
+def _unknown(new: _New, since: float) -> Evidence:
+    text = f"{new.describe()}; who opens them is not known"
+    data = {"new": len(new.targets), "since": since}
     return Evidence(text=text, cause=CauseKind.DESCRIPTOR_LEAK, strength=Strength.SUPPORTING, data=data)
 
 
