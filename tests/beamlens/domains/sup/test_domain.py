@@ -18,6 +18,7 @@ from beamlens_actors import Actor, ActorDead, clock, living_actors
 from beamlens_actors.testing import FakeClock
 from beamlens_supervision import ChildSpec, DynamicSupervisor, Supervisor
 from beamlens_supervision.events import observers
+from tests.support.threads import until
 
 
 class Worker(Actor):
@@ -308,12 +309,14 @@ def test_mailboxes_that_come_and_go_are_quiet(domain):
 def test_zombies_that_stay_are_told_by_name(monkeypatch):
     domain = SupDomain(zombie_after=10.0)
     sleepers = [subprocess.Popen([sys.executable, "-c", ""]) for _ in range(6)]
+    pids = {process.pid for process in sleepers}
+
+    def mine():  # other tests have children too
+        return [row["status"] for row in domain.callbacks()["sup_processes"]() if row["pid"] in pids]
+
     try:
         with FakeClock() as fake:
-            while domain.callbacks()["sup_processes"]()[-1]["status"] != "zombie" or not all(
-                row["status"] == "zombie" for row in domain.callbacks()["sup_processes"]()
-            ):
-                threading.Event().wait(0.01)
+            until(lambda: mine() == ["zombie"] * 6)
             assert domain.sense()["zombie_processes"] == 0
             fake.advance(11)
             bank = SensorBank(domain.all_sensors())
@@ -327,7 +330,7 @@ def test_zombies_that_stay_are_told_by_name(monkeypatch):
     finally:
         for process in sleepers:
             process.wait()
-    assert domain.callbacks()["sup_processes"]() == []
+    assert mine() == []
 
 
 def test_temporary_children_that_crash_once_each_are_no_loop(domain):

@@ -176,6 +176,7 @@ def follow(machine, sizes, step=2.0):
             domain.sense()
             join()
             woke += [sensor.name for sensor in bank.feed(clock.monotonic(), domain.sense())]
+            join()
             clock.advance(step)
         rows = domain.callbacks()["system_disk_growth"]()
         join()
