@@ -8,7 +8,6 @@ and the sampler sees by what. An idle loop is woken every five seconds. Nothing 
 from __future__ import annotations
 
 import os
-import sys
 import time
 import weakref
 from collections import deque
@@ -20,6 +19,7 @@ from typing import Any, NamedTuple
 from beamlens.probes.interned import Stack
 from beamlens.probes.sampler import SampledThread, sampler
 from beamlens_actors import clock
+from beamlens_actors.thread_frames import thread_frames
 
 SLOW = 0.1
 """From how many seconds on a callback is slow, as in asyncio's own debug mode."""
@@ -193,7 +193,7 @@ class LoopWatch:
         watched = self._loops.get(ident)
         # A thread may run one loop after the other.
         if watched is None or watched.thread is not thread or not watched.is_running():
-            loop = find(sys._current_frames().get(ident))  # noqa: SLF001 - the only way to it
+            loop = find(thread_frames().get(ident))
             if loop is None or len(self._loops) >= _MOST_LOOPS:
                 return busy
             watched = self._loops[ident] = _Watched(loop, thread)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections import defaultdict
 from collections.abc import Set as AbstractSet
@@ -15,6 +14,7 @@ from beamlens.probes.frames import is_library_file, is_standard_file
 from beamlens.probes.heap.reading import newest
 from beamlens.probes.slices import Slices
 from beamlens.probes.source import line_of
+from beamlens_actors.thread_frames import thread_frames
 
 _DEPTH = 3
 _MOST_FRAMES = 64
@@ -98,7 +98,7 @@ def _running(numbers: AbstractSet[int]) -> list[Owner]:
     threads: dict[tuple[str, int, str], int] = defaultdict(int)
     own = threading.get_ident()
     slices = Slices()
-    for ident, top in list(sys._current_frames().items()):  # noqa: SLF001 - the only way to it
+    for ident, top in list(thread_frames().items()):
         slices.pause()
         frame, place = (None if ident == own else top), frames.user_place(frames.walk(top))
         if place is None:

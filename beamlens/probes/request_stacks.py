@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -14,6 +13,7 @@ from beamlens.probes import frames
 from beamlens.probes.frames import Frame
 from beamlens.probes.request_context import InboundRequest
 from beamlens_actors import AbortSignal, clock
+from beamlens_actors.thread_frames import thread_frames
 
 # What calls the application: our door, and what runs a task of Celery's.
 _CALLERS = ("beamlens.integrations", "celery.app.trace")
@@ -57,10 +57,10 @@ def doing(
 
     Args:
         request: One under way.
-        threads: ``sys._current_frames()``, when several are looked at.
+        threads: `thread_frames()`, when several are looked at.
         shared: `shared_threads` of all that are under way.
     """
-    running = sys._current_frames() if threads is None else threads  # noqa: SLF001 - the only way to it
+    running = thread_frames() if threads is None else threads
     reference = request.task
     if reference is None:
         if request.thread in shared:
@@ -153,7 +153,7 @@ def sample(
     seen = LinesSeen()
     deadline = clock.monotonic() + seconds
     while True:
-        threads = sys._current_frames()  # noqa: SLF001 - the only way to it
+        threads = thread_frames()
         requests = under_way()
         shared = shared_threads(requests)
         for request in [one for one in requests if wanted(one)][:_MOST_REQUESTS]:

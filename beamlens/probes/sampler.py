@@ -11,7 +11,6 @@ less often too, so that it keeps its own CPU under 0.1 % of a core, 1 % in a bus
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import time
 from collections import deque
@@ -25,6 +24,7 @@ from beamlens.probes.stack_profile import Profile, Window
 from beamlens.probes.thread_clock import cpu_seconds
 from beamlens_actors import clock
 from beamlens_actors.backends.threads import spawn
+from beamlens_actors.thread_frames import thread_frames
 
 _WORKING, _BUSY, _SLOWEST = 1 / 20, 1 / 50, 0.5
 _LENGTHENS = 1.25
@@ -194,7 +194,7 @@ class Sampler:
         own = threading.get_ident()
         # A new table and not the old one changed: others read it.
         seen: dict[int, SampledThread] = {}
-        for ident, frame in sys._current_frames().items():  # noqa: SLF001 - the only way to it
+        for ident, frame in thread_frames().items():
             if ident == own:
                 continue
             state = seen[ident] = self._see(ident, frame, before.get(ident), now)

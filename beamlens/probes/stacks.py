@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field
 from beamlens.probes import frames, own_threads
 from beamlens.probes.frames import Frame
 from beamlens_actors import AbortSignal, clock
+from beamlens_actors.thread_frames import thread_frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def look(most_frames: int = 64) -> list[ThreadStack]:
     known = {thread.ident: thread for thread in threading.enumerate()}
     own = threading.get_ident()
     found = []
-    for ident, frame in sys._current_frames().items():  # noqa: SLF001 - the only way to it
+    for ident, frame in thread_frames().items():
         if ident == own:
             continue
         thread = known.get(ident)

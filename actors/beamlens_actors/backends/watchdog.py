@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import threading
 import traceback
 from typing import TYPE_CHECKING
 
 from beamlens_actors.backends.threads import spawn
 from beamlens_actors.errors import InvalidOption
+from beamlens_actors.thread_frames import thread_frames
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -73,7 +73,7 @@ class Watch:
     def look(self) -> str | None:
         """Who has kept the hub since the last look; each turn is told of once."""
         turn = self._hub.turns
-        frame = sys._current_frames().get(self._hub.thread.ident or 0)  # noqa: SLF001 - the only way
+        frame = thread_frames().get(self._hub.thread.ident or 0)
         text = None if frame is None or turn == self._reported else _blocking(frame)
         if text is None:
             return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import queue
-import sys
 import threading
 import time
 import types
@@ -18,6 +17,7 @@ from beamlens.probes import executors, frames, loops, own_threads, tasks
 from beamlens.probes.frames import is_own_module
 from beamlens.probes.heap.kinds import KindWalk
 from beamlens_actors import census, clock
+from beamlens_actors.thread_frames import thread_frames
 
 Kind = Literal["actor", "executor", "queue", "loop", "tasks"]
 
@@ -118,7 +118,7 @@ class Queues:
     def _see_waiting(self) -> None:
         """Threads that wait in a queue at this moment tell of it, and that they take from it."""
         names = {thread.ident: thread.name for thread in threading.enumerate()}
-        for ident, frame in list(sys._current_frames().items()):  # noqa: SLF001 - the only way to it
+        for ident, frame in list(thread_frames().items()):
             current: types.FrameType | None = frame
             for _ in range(_MOST_FRAMES):
                 if current is None:

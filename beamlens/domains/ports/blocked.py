@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import sys
 import threading
 from dataclasses import dataclass
 from types import FrameType
@@ -12,6 +11,7 @@ from beamlens.probes import frames
 from beamlens.probes.descriptors import descriptors_of
 from beamlens.probes.frames import Frame
 from beamlens.probes.slices import Slices
+from beamlens_actors.thread_frames import thread_frames
 
 _MOST_THREADS = 512
 _INNERMOST = 4
@@ -57,7 +57,7 @@ def look(sockets: frozenset[int]) -> list[Blocked]:
     calls = _CALLS.get(platform.machine(), {})
     names = {thread.ident: thread for thread in threading.enumerate()}
     own, slices, found = threading.get_ident(), Slices(), []
-    for ident, top in list(sys._current_frames().items())[:_MOST_THREADS]:  # noqa: SLF001 - the only way to it
+    for ident, top in list(thread_frames().items())[:_MOST_THREADS]:
         slices.pause()
         thread = names.get(ident)
         if ident == own or thread is None or thread.native_id is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Sequence
 
@@ -13,6 +12,7 @@ from beamlens.evidence import CauseKind, Evidence, Place, Strength
 from beamlens.probes.failures import is_dependency_failure
 from beamlens.probes.frames import user_place, walk
 from beamlens_actors import AbortSignal, thread_of
+from beamlens_actors.thread_frames import thread_frames
 
 _MAJORITY = 0.6
 _LOOKS = 20
@@ -86,7 +86,7 @@ def _line_of(thread: int | None) -> tuple[Place | None, float, int]:
     seen: Counter[Place] = Counter()
     abort = AbortSignal()
     for _ in range(_LOOKS):
-        frame = sys._current_frames().get(thread)  # noqa: SLF001 - the only way to it
+        frame = thread_frames().get(thread)
         place = user_place(walk(frame))
         del frame
         if place is not None:

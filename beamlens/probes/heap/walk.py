@@ -33,6 +33,7 @@ from beamlens.probes.heap.reading import (
     slots,
 )
 from beamlens.probes.slices import Slices
+from beamlens_actors.thread_frames import thread_frames
 
 _MOST_OBJECTS = 200_000
 _MOST_DEPTH = 10
@@ -191,7 +192,7 @@ class Walk:
 
     def _running(self) -> Iterator[tuple[Any, Node]]:
         own = threading.get_ident()
-        for ident, frame in list(sys._current_frames().items()):  # noqa: SLF001 - the only way to it
+        for ident, frame in list(thread_frames().items()):
             current: types.FrameType | None = frame if ident != own else None
             while current is not None:
                 # Python's own frames too: asyncio keeps the task that it runs in a variable.
