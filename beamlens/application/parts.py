@@ -17,6 +17,7 @@ from beamlens.agent.registry import AgentRegistry
 from beamlens.agent.services import Services
 from beamlens.application import alert_log, anomalies, tree
 from beamlens.application.plan import Plan
+from beamlens.application.trouble_log import TroubleLog
 from beamlens.application.usage import Usage
 from beamlens.coordinator import AlertInbox, Insights, Verdict
 from beamlens.findings import Alert
@@ -76,6 +77,7 @@ class Parts:
             investigations=_investigations(plan, agents),
         )
         bus.listen(alert_log.listen)
+        bus.listen(TroubleLog().listen)
         bus.listen(usage.listen)
         bus.listen(anomalies.connect(bus, agents))
         plan.clients.report_to(bus)
