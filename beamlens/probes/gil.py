@@ -5,8 +5,9 @@ may go unseen.
 
 Late is not yet the GIL: on a busy machine the thread waits for a processor. Linux counts that wait for each thread
 (``schedstat``), so it is taken off; so is what a hypervisor steals and a control group throttles. What is left is time
-in which the thread could have run but for the GIL. It counts as contention only where this process's own threads
-explain it: who keeps the GIL burns a processor, or waits for one.
+in which the thread could have run but for the GIL. It counts as contention only where the program's threads explain it:
+who keeps the GIL burns a processor, or waits for one. What Beamlens's own threads burn, as in a search of the heap, is
+taken off.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
-from beamlens.probes import limits
+from beamlens.probes import limits, own_threads
 from beamlens.probes.pressure import RunQueue, run_delays, stolen_seconds
+from beamlens.probes.thread_clock import cpu_seconds
 from beamlens_actors.backends.threads import spawn
 
 _TICK = 0.020
@@ -53,7 +55,7 @@ class GilReading:
         stall_ms: The longest wait for the GIL that this process's CPU time covers.
         cpu_cores: Cores that this process used, as a mean.
         elsewhere_share: Share of the time that it was late for other reasons: run queue, steal, throttling.
-        explained: Whether this process's own threads explain the waits.
+        explained: Whether the program's threads explain the waits.
     """
 
     seconds: float
@@ -105,6 +107,7 @@ class GilTicker:
         self._told = False
         self._stolen = (0.0, 0.0)
         self._delays: tuple[float, dict[int, float], float] = (0.0, {}, 0.0)
+        self._own: tuple[float, float, dict[int, float], float] = (0.0, 0.0, {}, 0.0)
 
     def start(self) -> None:
         """Start ticking, or count one more user.
@@ -140,6 +143,7 @@ class GilTicker:
         wait = max(0.0, min(1.0, sum(tick.waited for tick in ticks[1:]) / seconds) - stolen)
         elsewhere = min(1.0, sum(tick.elsewhere for tick in ticks[1:]) / seconds + stolen)
         cores = (ticks[-1].cpu - ticks[0].cpu) / seconds
+        theirs = 1.0 - self._own_share() if wait >= _STARVED_WAIT else 1.0
         late = sorted(tick.late for tick in ticks)
         waited = sorted(tick.waited for tick in ticks)
         return GilReading(
@@ -152,7 +156,7 @@ class GilTicker:
             stall_ms=max(map(_covered_wait, ticks, ticks[1:])) * 1e3,
             cpu_cores=cores,
             elsewhere_share=elsewhere,
-            explained=self._explained(wait, cores, _cores_while_waiting(ticks)),
+            explained=self._explained(wait, theirs * cores, theirs * _cores_while_waiting(ticks)),
         )
 
     def _recent(self) -> list[_Tick]:
@@ -160,7 +164,7 @@ class GilTicker:
         return [tick for tick in self._ticks.copy() if now - tick.at < _SPAN]
 
     def _explained(self, wait: float, cores: float, while_waiting: float) -> bool:
-        """Whether own threads were busy enough, just when the ticker waited, to keep the GIL that long.
+        """Whether the program's threads were busy enough, just when the ticker waited, to keep the GIL that long.
 
         Where the run queue is not told, only a process that has a core to itself is sure not to wait for one. Where it
         is, a process that is starved by its neighbours counts what it got and what its busiest thread wanted beside.
@@ -171,8 +175,29 @@ class GilTicker:
             return while_waiting >= _BUSY
         return while_waiting >= _BUSY or cores + self._longest_queued() >= _SURELY_BUSY
 
+    def _own_share(self) -> float:
+        """What Beamlens's threads burned of what the process burned since the question before, 0 to 1.
+
+        0 when that is long ago. What its threads burned that have ended since counts as the program's.
+        """
+        now, cpu = time.monotonic(), time.process_time()
+        then, cpu_before, before, share = self._own
+        if now - then < _SHORTEST:
+            return share
+        burned = {
+            thread.native_id: cpu_seconds(thread.native_id) or 0.0
+            for thread in own_threads.own_threads()
+            if thread.native_id is not None
+        }
+        share = 0.0
+        if now - then <= 2 * _SPAN and cpu > cpu_before:
+            own = sum(max(0.0, seconds - before.get(task, 0.0)) for task, seconds in burned.items())
+            share = min(1.0, own / (cpu - cpu_before))
+        self._own = now, cpu, burned, share
+        return share
+
     def _longest_queued(self) -> float:
-        """Share of the time since the question before in the run queue, of the thread that was longest in it.
+        """Share of the time since the question before in the run queue, of the program's thread that was longest in it.
 
         Of one thread: on a starved machine the waits of many that each want next to nothing add up to a core as well.
         0 when the question before is long ago.
@@ -182,7 +207,12 @@ class GilTicker:
         if now - then < _SHORTEST:
             return most
         delays = run_delays()
-        shares = [(delay - before[task]) / (now - then) for task, delay in delays.items() if task in before]
+        own = {thread.native_id for thread in own_threads.own_threads()}
+        shares = [
+            (delay - before[task]) / (now - then)
+            for task, delay in delays.items()
+            if task in before and task not in own
+        ]
         most = max(shares, default=0.0) if now - then <= 2 * _SPAN else 0.0
         self._delays = now, delays, most
         return most

@@ -58,5 +58,14 @@ def _is_machinery(frame: Frame) -> bool:
 
 def host_threads() -> list[threading.Thread]:
     """The threads of the program that Python knows, without those that begin in this moment."""
+    return [thread for ident, thread in _known().items() if not is_own(ident, thread.name)]
+
+
+def own_threads() -> list[threading.Thread]:
+    """Those of Beamlens."""
+    return [thread for ident, thread in _known().items() if is_own(ident, thread.name)]
+
+
+def _known() -> dict[int, threading.Thread]:
     known: dict[int, threading.Thread] = vars(threading).get("_active", {})
-    return [thread for ident, thread in known.copy().items() if not is_own(ident, thread.name)]
+    return known.copy()

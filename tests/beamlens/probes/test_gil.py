@@ -10,6 +10,7 @@ import sys
 import textwrap
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -90,6 +91,20 @@ def test_a_starved_process_counts_what_its_busiest_thread_wanted(ticks):
 def test_many_threads_that_want_little_explain_nothing_on_a_starved_machine(ticks):
     ticks.queued[0] = dict.fromkeys(range(100, 130), 0.3)
     assert not ticks(late=0.02, waited=0.02, cores=0.25).read().explained
+
+
+def test_what_beamlens_burns_itself_explains_nothing(ticks, monkeypatch):
+    burned = {50: 0.0, 51: 0.0}
+    threads = [SimpleNamespace(native_id=native) for native in burned]
+    monkeypatch.setattr(gil.own_threads, "own_threads", lambda: threads)
+    monkeypatch.setattr(gil, "cpu_seconds", lambda native: burned[native])
+    found = []
+    for own in (0.0, 0.8, 0.1):
+        made = ticks(late=0.005, waited=0.005, cores=1.0)
+        made._own = (time.monotonic() - 1.0, time.process_time() - 1.0, dict.fromkeys(burned, 0.0), 0.0)
+        burned[51] = own
+        found.append(made.read().explained)
+    assert found == [True, False, True]
 
 
 def test_where_the_run_queue_is_not_told_only_a_core_of_its_own_explains(ticks):
