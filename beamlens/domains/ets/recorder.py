@@ -56,22 +56,28 @@ class TableRecorder:
         """Forget the tables, so that a later start does not compare with what was long ago."""
         self._kept, self._rates = {}, {}
 
-    def sample(self) -> None:
-        """Find the tables anew and remember their sizes; see `survey` for its cost. One at a time."""
+    def sample(self, oldest: float = 0.0) -> bool:
+        """Remember the sizes of the tables; find them anew if the last survey is older than `oldest` seconds.
+
+        See `survey` for its cost. One at a time.
+
+        Returns:
+            Whether there was a survey.
+        """
+        surveyed = self.refresh(oldest)
+        sizes = {row.table.name: row.numbers.size for row in self.rows()}
+        self.history.add(Sample(clock.monotonic(), _rss_mb(), sizes))
+        return surveyed
+
+    def refresh(self, oldest: float) -> bool:
+        """Find the tables anew if the last survey is `oldest` seconds old, or older; whether it was."""
+        if self.surveyed_at is not None and clock.monotonic() - self.surveyed_at < oldest:
+            return False
         with self._busy:
             tables, self.complete = survey()
             self._tables = tuple(tables)
             self.surveyed_at = clock.monotonic()
-        sizes = {row.table.name: row.numbers.size for row in self.rows()}
-        self.history.add(Sample(clock.monotonic(), _rss_mb(), sizes))
-
-    def refresh(self, oldest: float) -> None:
-        """Find the tables anew if the last survey is older than `oldest` seconds."""
-        if self.surveyed_at is None or clock.monotonic() - self.surveyed_at > oldest:
-            with self._busy:
-                tables, self.complete = survey()
-                self._tables = tuple(tables)
-                self.surveyed_at = clock.monotonic()
+        return True
 
     def rows(self) -> list[Row]:
         """The tables of the last survey that are still there, with their numbers of now; about 5 us each."""
