@@ -189,7 +189,7 @@ def test_a_bounded_table_is_no_candidate(program, domain):
 
 def test_the_store_samples_at_its_interval_every_time_and_outlives_a_crash(program, domain, monkeypatch):
     sampled = threading.Semaphore(0)
-    monkeypatch.setattr(domain.recorder, "sample", sampled.release)
+    monkeypatch.setattr(domain.recorder, "sample", lambda _oldest: sampled.release())
     with FakeClock() as clock:
         supervisor = Supervisor.start(domain.children(), max_restarts=100, max_seconds=1)
         for _ in range(4):
