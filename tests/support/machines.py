@@ -58,10 +58,12 @@ class Machine:
         self.disk()
 
     def write(self, name: str, text: str) -> None:
-        """Write one of its files."""
+        """Write one of its files: at once as a whole, as the kernel's are read."""
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        fresh = path.with_name(f".{path.name}")
+        fresh.write_text(text)
+        fresh.replace(path)
 
     def cpu(self, *, user: int = 0, system: int = 0, idle: int = 100, iowait: int = 0, steal: int = 0) -> None:
         """Set the counters of its first processor; the second one is idle."""
