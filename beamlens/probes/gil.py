@@ -1,6 +1,6 @@
 """How long a thread waits for the GIL: a ticker thread that sleeps 20 ms and records how late it wakes.
 
-In a process that does next to nothing it sleeps longer each time, up to a quarter of a second: a shorter stall there
+In a process that does next to nothing it sleeps longer each time, up to half a second: a shorter stall there
 may go unseen.
 
 Late is not yet the GIL: on a busy machine the thread waits for a processor. Linux counts that wait for each thread
@@ -28,7 +28,7 @@ from beamlens_actors.backends.threads import spawn
 
 _TICK = 0.020
 # While the process burns next to nothing nobody can keep the GIL for long, and a tick costs the host 100 us.
-_LONGEST_TICK = 0.240
+_LONGEST_TICK = 0.480
 _LENGTHENS = 1.5
 _IDLE_CORES = 0.03
 _WORTH_A_READ = 0.001

@@ -26,7 +26,7 @@ from beamlens_actors import clock
 from beamlens_actors.backends.threads import spawn
 from beamlens_actors.thread_frames import thread_frames
 
-_WORKING, _BUSY, _SLOWEST = 1 / 20, 1 / 50, 0.5
+_WORKING, _BUSY, _SLOWEST = 1 / 20, 1 / 50, 1.0
 _LENGTHENS = 1.25
 _WORKING_FROM, _BUSY_FROM = 0.01, 0.3
 _DUTY_IDLE, _DUTY_BUSY = 0.001, 0.01

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from beamlens_actors import clock
 
-SHORTEST, LONGEST = 1.0, 5.0
+SHORTEST, LONGEST = 1.0, 10.0
 """Seconds between two readings."""
 
 _SETTLED = 60.0
@@ -47,7 +47,7 @@ class Pace:
         self._began = self._own_cpu()
 
     def end(self, *, active: bool) -> float:
-        """A reading ended: seconds to wait until the next one, between 1 and 5.
+        """A reading ended: seconds to wait until the next one, between 1 and 10.
 
         It is 1 in the first minute, and as long as a sensor is active.
 

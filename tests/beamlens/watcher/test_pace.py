@@ -37,10 +37,10 @@ def settled(cpu: Cpu, fake: FakeClock, *, cost: float, process: float) -> Pace:
     return pace
 
 
-def test_a_dear_reading_of_a_process_that_rests_is_taken_every_five_seconds_after_the_first_minute(fake):
+def test_a_dear_reading_of_a_process_that_rests_is_taken_every_ten_seconds_after_the_first_minute(fake):
     cpu = Cpu()
     pace = settled(cpu, fake, cost=0.002, process=0.002)
-    assert one_reading(pace, cpu, fake, cost=0.002, process=0.002) == 5.0
+    assert one_reading(pace, cpu, fake, cost=0.002, process=0.002) == 10.0
 
 
 def test_a_reading_that_costs_next_to_nothing_is_taken_every_second(fake):
@@ -64,5 +64,5 @@ def test_an_active_sensor_is_read_every_second(fake):
 def test_a_process_that_begins_to_work_is_read_faster_from_the_next_reading_on(fake):
     cpu = Cpu()
     pace = settled(cpu, fake, cost=0.0008, process=0.002)
-    assert one_reading(pace, cpu, fake, cost=0.0008, process=0.002) == 5.0
+    assert one_reading(pace, cpu, fake, cost=0.0008, process=0.002) == pytest.approx(8.0)
     assert one_reading(pace, cpu, fake, cost=0.0008, process=2.0) == 1.0

@@ -249,7 +249,9 @@ def test_a_heap_that_is_too_large_is_not_gone_through(domain, monkeypatch):
 
 
 def test_a_scan_that_takes_too_long_says_that_it_is_not_complete():
+    held = [[number] for number in range(10_000)]
     assert binaries.scan(longest=-1.0).complete is False
+    assert len(held) == 10_000
 
 
 def test_interned_strings_grow_at_a_rate(domain, monkeypatch):
