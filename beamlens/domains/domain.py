@@ -56,7 +56,7 @@ class Domain:
         raise NotImplementedError
 
     def sense(self) -> Mapping[str, float | None]:
-        """What the sensors read, every one to five seconds: the numbers of ``snapshot()`` or fewer."""
+        """What the sensors read, every one to ten seconds: the numbers of ``snapshot()`` or fewer."""
         return {
             name: float(value)
             for name, value in self.snapshot().items()

@@ -4,7 +4,7 @@ A thread whose CPU clock stands still has not run, so it stands where it stood: 
 One that ran is looked at by its two innermost frames, and walked only if they moved. CPU time is charged to the line
 at which a thread is found, since a thread can be looked at only when it gives the GIL away, and counting looks alone
 would blame the line at which it waits. It looks 20 times a second in a process that works and 50 times in a busy one;
-in one that does next to nothing ever less often, down to twice a second. Where there are very many threads it looks
+in one that does next to nothing ever less often, down to once a second. Where there are very many threads it looks
 less often too, so that it keeps its own CPU under 0.1 % of a core, 1 % in a busy process.
 """
 
