@@ -219,6 +219,7 @@ def test_nobody_waits_for_ever_when_the_coordinator_is_killed():
     with coordinating(client) as (ref, _inbox, _insights, _events):
         running, queued = ask(ref), ask(ref)
         client.wait_for_calls(1)
+        assert ref.ask(status, timeout=5).queued == 1
         ref.kill()
         for handle in (running, queued):
             with pytest.raises(Cancelled):
