@@ -199,6 +199,8 @@ class GilTicker:
     def _longest_queued(self) -> float:
         """Share of the time since the question before in the run queue, of the program's thread that was longest in it.
 
+        Asked after `_own_share`, which knows the threads that are not the program's.
+
         Of one thread: on a starved machine the waits of many that each want next to nothing add up to a core as well.
         0 when the question before is long ago.
         """
@@ -207,7 +209,7 @@ class GilTicker:
         if now - then < _SHORTEST:
             return most
         delays = run_delays()
-        own = {thread.native_id for thread in own_threads.own_threads()}
+        own = self._own[2]
         shares = [
             (delay - before[task]) / (now - then)
             for task, delay in delays.items()

@@ -23,9 +23,7 @@ slow_import_gate.go_on.wait(30)
 
 @pytest.fixture
 def gate(tmp_path, monkeypatch):
-    (tmp_path / "slow_import_gate.py").write_text(
-        "import threading\nbegun, go_on = threading.Event(), threading.Event()\n"
-    )
+    (tmp_path / "slow_import_gate.py").write_text(GATE)
     (tmp_path / "slow_import.py").write_text(SLOW)
     monkeypatch.syspath_prepend(str(tmp_path))
     import slow_import_gate
