@@ -9,8 +9,6 @@ import pytest
 
 from beamlens_actors.thread_frames import thread_frames
 
-pytestmark = pytest.mark.backend("threads")  # it is about the interpreter's
-
 # Each allocation brings about a collection, in which another thread takes the GIL and starts one more.
 COLLECTED_MEANWHILE = """
 import _thread, gc, threading
