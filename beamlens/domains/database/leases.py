@@ -8,10 +8,13 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from beamlens.probes.call_site import Site
 from beamlens_actors import clock
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Engine
 
 Running = tuple[str, Site | None, float]
 """A statement under way: its text, cut; the line that sent it; when it began, on ``time.perf_counter``."""
@@ -34,18 +37,17 @@ class Lease:
         thread: Name of the thread that took it.
         queued: Seconds that were spent in the pool's queue and that no statement has been charged with yet.
         server_pid: The server's process for this connection, if the driver tells.
-        group: Number of its transaction, unique in this process: what is repeated within it is counted together.
-        opened: When its transaction began; ``None`` outside of one, or where the connection commits by itself.
+        transaction: The transaction of its last statement, while that is alive.
+        group: Number of that transaction, unique in this process: what is repeated within it is counted together.
         running: Statement under way: its text, its line, when it began.
         last: When the last statement ended.
         last_site: Its line.
-        wrote_site: The line of the last statement of this transaction that may have locked rows.
         over: It was given back.
     """
 
     __slots__ = (
-        "began", "connection", "fairy", "group", "last", "last_site", "number", "opened", "over", "queued",
-        "running", "server_pid", "site", "thread", "wrote_site",
+        "_entered", "_wrote_site", "began", "connection", "fairy", "group", "last", "last_site", "number", "over",
+        "queued", "running", "server_pid", "site", "thread", "transaction",
     )  # fmt: skip
 
     def __init__(self, fairy: Any, site: Site | None, thread: str, queued: float, server_pid: int | None) -> None:
@@ -55,11 +57,12 @@ class Lease:
         self.thread = thread
         self.queued = queued
         self.server_pid = server_pid
+        self.transaction: Callable[[], Any] = _none
         self.group = next(_numbers)
-        self.opened: float | None = None
         self.running: Running | None = None
         self.last_site: Site | None = None
-        self.wrote_site: Site | None = None
+        self._entered = self.began
+        self._wrote_site: Site | None = None
         self.over = False
         # The pool's handle is garbage as soon as the host lost it, and the connection goes back to the pool.
         self.fairy: Callable[[], Any] = weakref.ref(fairy)
@@ -74,10 +77,40 @@ class Lease:
         """Seconds since it was used last; 0 while a statement runs."""
         return 0.0 if self.running is not None else max(0.0, now - self.last)
 
-    def next_group(self) -> None:
-        """Its transaction ended."""
+    def enter(self, transaction: Any) -> None:
+        """The first statement of a transaction is about to be sent, or one outside of any."""
+        self.transaction = _none if transaction is None else weakref.ref(transaction)
         self.group = next(_numbers)
-        self.opened = self.running = self.wrote_site = None
+        self._entered = perf_counter()
+        self._wrote_site = None
+
+    def wrote(self, site: Site | None) -> None:
+        """A statement that may have locked rows ended."""
+        self._wrote_site = site
+
+    @property
+    def opened(self) -> float | None:
+        """When the first statement of its transaction was sent: before that, drivers tell their server nothing.
+
+        ``None`` outside of one, and where the connection commits by itself.
+        """
+        conn = self._in_transaction()
+        return None if conn is None or _commits_by_itself(conn) else self._entered
+
+    @property
+    def wrote_site(self) -> Site | None:
+        """The line of the last statement of this transaction that may have locked rows."""
+        return None if self._in_transaction() is None else self._wrote_site
+
+    def _in_transaction(self) -> Any:
+        """The SQLAlchemy connection, if the transaction of the last statement goes on there."""
+        conn = None if self.connection is None else self.connection()
+        transaction = None if conn is None else conn.get_transaction()
+        return conn if transaction is not None and transaction is self.transaction() else None
+
+
+def _none() -> None:
+    return None
 
 
 class Held(NamedTuple):
@@ -95,18 +128,27 @@ class Leases:
 
     Attributes:
         key: The mark's name, unique in this process.
+        closed: Nothing is recorded.
         open: Leases of connections that came from the pool, by number; at most 2000.
         held: The latest hundred that were kept for a second or longer.
     """
 
-    def __init__(self, dialect: str) -> None:
+    def __init__(self, engine: Engine) -> None:
         self.key = f"_beamlens_{next(_keys)}"
+        self.closed = True
+        self._engine = weakref.ref(engine)
         self.open: dict[int, Lease] = {}
         self.held: deque[Held] = deque(maxlen=_MOST_HELD)
-        self._asks_pid = dialect == "postgresql"
+        self._asks_pid = engine.dialect.name == "postgresql"
 
-    def of(self, conn: Any) -> Lease:
-        """The lease of a SQLAlchemy connection: a new one for what was taken before recording, or not from the pool."""
+    def of(self, conn: Any) -> Lease | None:
+        """The lease of a SQLAlchemy connection: a new one for what was taken before recording, or not from the pool.
+
+        ``None`` when nothing is recorded any more, for another engine with the same dialect, and for the connection on
+        which SQLAlchemy asks a server what it is.
+        """
+        if self.closed or not self._is_ours(conn.engine) or not getattr(conn, "_allow_autobegin", True):
+            return None
         lease: Lease | None = vars(conn).get(self.key)
         if lease is None or lease.over:
             fairy = conn.connection
@@ -117,6 +159,13 @@ class Leases:
             lease.connection = weakref.ref(conn)
             vars(conn)[self.key] = lease
         return lease
+
+    def _is_ours(self, engine: Any) -> bool:
+        """Whether it is the recorded engine, or one made of that by ``execution_options()``."""
+        recorded = self._engine()
+        while engine is not None and engine is not recorded:
+            engine = getattr(engine, "_proxied", None)
+        return engine is not None
 
     def known(self, fairy: Any) -> bool:
         """Whether this very handle has a lease: some pools give a thread the connection that it has already."""
@@ -154,7 +203,8 @@ class Leases:
             self.held.append(Held(clock.time(), seconds, lease.site))
 
     def forget(self) -> None:
-        """Take every mark away."""
+        """Record nothing more, and take every mark away."""
+        self.closed = True
         for lease in self.open.copy().values():
             lease.over = True
             fairy = lease.fairy()
@@ -176,3 +226,10 @@ def server_pid(fairy: Any) -> int | None:
     ask = getattr(driver, "get_server_pid", None) or getattr(driver, "get_backend_pid", None)
     found = ask() if ask is not None else getattr(getattr(driver, "info", None), "backend_pid", None)
     return found if type(found) is int else None
+
+
+def _commits_by_itself(conn: Any) -> bool:
+    level = conn.get_execution_options().get("isolation_level") or getattr(
+        conn.dialect, "_on_connect_isolation_level", None
+    )
+    return isinstance(level, str) and level.upper() == "AUTOCOMMIT"

@@ -27,7 +27,8 @@ class PoolTap:
     """Stands in for ``pool.connect`` on one pool: SQLAlchemy has no event before a checkout, so none for the wait.
 
     Shared by all who watch one pool. It is an attribute of the instance over the class's method, and is taken away
-    with the last sink, unless somebody else has wrapped it meanwhile: then it stays as a pass-through.
+    with the last sink, unless somebody else has wrapped it meanwhile: then it stays as a pass-through. It stands
+    before ``pool.recreate`` too, by which an engine that is disposed of makes its next pool.
     """
 
     def __init__(self, pool: Any) -> None:
@@ -51,6 +52,14 @@ class PoolTap:
             sink.got(number, fairy)
         return fairy
 
+    def recreate(self) -> Any:
+        """What an engine calls as ``pool.recreate()``: the next pool has the same sinks."""
+        pool: Any = self._pool()
+        new = type(pool).recreate(pool)
+        for sink in self.sinks:
+            add(new, sink)
+        return new
+
     def _connect(self) -> Any:
         if self._before is not None:
             return self._before()
@@ -63,6 +72,7 @@ def add(pool: Any, sink: PoolSink) -> None:
     tap = vars(pool).get("connect")
     if not isinstance(tap, PoolTap):
         tap = pool.connect = PoolTap(pool)
+        pool.recreate = tap.recreate
     if sink not in tap.sinks:
         tap.sinks = (*tap.sinks, sink)
 
@@ -74,6 +84,7 @@ def remove(pool: Any, sink: PoolSink) -> None:
         return
     tap.sinks = tuple(other for other in tap.sinks if other is not sink)
     if not tap.sinks:
+        vars(pool).pop("recreate", None)
         if tap._before is None:  # noqa: SLF001 - of this module
             del pool.connect
         else:

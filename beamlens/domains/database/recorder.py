@@ -7,10 +7,9 @@ import os
 import weakref
 from collections import deque
 from collections.abc import Callable
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from beamlens.domains.database import listeners, pool
+from beamlens.domains.database import execution, listeners, pool
 from beamlens.domains.database.checkouts import Checkout, Checkouts
 from beamlens.domains.database.fingerprint import Fingerprints
 from beamlens.domains.database.leases import Held, Lease, Leases
@@ -42,21 +41,12 @@ class QueryRecorder:
         self.failures = itertools.count()
         self._engine = weakref.ref(engine)
         sites = CallSites("sqlalchemy")
-        self._leases = Leases(self.dialect)
+        self._leases = Leases(engine)
         self._statements = Statements(self._leases, self.ledger.prints, sites, self.failures, self.dialect)
         self._checkouts = Checkouts(self._leases, sites, self.failures)
         self._listeners: dict[str, Callable[..., Any]] = {
-            "before_cursor_execute": self._statements.began,
-            "after_cursor_execute": self._statements.ended,
-            "handle_error": self._statements.failed,
-            "begin": self._began,
-            "commit": self._ended,
-            "rollback": self._ended,
-            "commit_twophase": self._ended,
-            "rollback_twophase": self._ended,
             "checkin": self._given_back,
             "detach": self._given_back,
-            "engine_disposed": self._disposed,
         }
 
     # -- life ------------------------------------------------------------------------------------------------
@@ -73,7 +63,9 @@ class QueryRecorder:
             return
         self.since = clock.time()
         _watch_forks(self)
+        self._leases.closed = False
         listeners.add(engine, self._listeners)
+        execution.add(engine.dialect, self._statements.hear)
         pool.add(engine.pool, self._checkouts)
 
     def uninstall(self) -> None:
@@ -81,6 +73,7 @@ class QueryRecorder:
         self.since = None
         engine = self.engine
         if engine is not None:
+            execution.remove(engine.dialect, self._statements.hear)
             pool.remove(engine.pool, self._checkouts)
             listeners.remove(engine, self._listeners)
         self._leases.forget()
@@ -97,35 +90,17 @@ class QueryRecorder:
         engine = self.engine
         if engine is None or self.since is None:
             return False
-        return listeners.are_there(engine, self._listeners) and pool.is_tapped(engine.pool, self._checkouts)
+        return (
+            listeners.are_there(engine, self._listeners)
+            and execution.is_heard(engine.dialect, self._statements.hear)
+            and pool.is_tapped(engine.pool, self._checkouts)
+        )
 
-    # -- transactions and connections, on the host's threads -----------------------------------------------------
-
-    def _began(self, conn: Any) -> None:
-        try:
-            if not _commits_by_itself(conn):
-                self._leases.of(conn).opened = perf_counter()
-        except Exception:  # noqa: BLE001 - the host's transaction goes first
-            next(self.failures)
-
-    def _ended(self, conn: Any, *_two_phase: Any) -> None:
-        try:
-            lease: Lease | None = vars(conn).get(self._leases.key)
-            if lease is not None:
-                lease.next_group()
-        except Exception:  # noqa: BLE001
-            next(self.failures)
+    # -- connections, on the host's threads ----------------------------------------------------------------------
 
     def _given_back(self, _dbapi_connection: Any, record: Any) -> None:
         try:
             self._leases.end(record)
-        except Exception:  # noqa: BLE001
-            next(self.failures)
-
-    def _disposed(self, engine: Any) -> None:
-        try:
-            if self.since is not None:
-                pool.add(engine.pool, self._checkouts)  # it has a new one
         except Exception:  # noqa: BLE001
             next(self.failures)
 
@@ -191,10 +166,3 @@ def _after_fork() -> None:
             recorder.lost_in_fork()
         except Exception:  # noqa: BLE001 - the child goes on, and so do the others
             next(recorder.failures)
-
-
-def _commits_by_itself(conn: Any) -> bool:
-    level = conn.get_execution_options().get("isolation_level") or getattr(
-        conn.dialect, "_on_connect_isolation_level", None
-    )
-    return isinstance(level, str) and level.upper() == "AUTOCOMMIT"

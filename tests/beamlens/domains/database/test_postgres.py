@@ -383,3 +383,17 @@ def test_an_asyncio_statement_that_is_cancelled_is_no_error_and_leaves_nothing_b
     for name in ("before_cursor_execute", "after_cursor_execute", "begin", "engine_disposed"):
         assert list(getattr(engine.sync_engine.dispatch, name)) == []
     assert not engine.sync_engine._has_events
+
+
+def test_what_sqlalchemy_asks_a_new_server_is_not_the_hosts(postgres):
+    engine = create_engine(postgres.url(), poolclass=QueuePool)
+    recorder = QueryRecorder(engine)
+    recorder.install()
+    with engine.connect() as conn:
+        conn.execute(text("SELECT 1"))
+        (lease,) = recorder.holders()
+        assert (lease.opened is not None, list(recorder._leases.open)) == (True, [lease.number])
+    assert [one.fingerprint for one in recorder.settle().recent()] == ["SELECT ?"]
+    assert taken(recorder.failures) == 0
+    recorder.uninstall()
+    engine.dispose()

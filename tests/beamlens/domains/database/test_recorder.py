@@ -41,12 +41,19 @@ def recorder(engine):
     assert int(repr(made.failures)[6:-1]) == 0
 
 
+EXECUTE = ("do_execute", "do_executemany", "do_execute_no_params")
+
+
 def hooks(engine):
-    names = ("before_cursor_execute", "after_cursor_execute", "begin", "commit", "rollback", "engine_disposed")
-    found = [list(getattr(engine.dispatch, name)) for name in names]
-    found += [list(engine.pool.dispatch.checkin), list(engine.pool.dispatch.detach)]
-    found += [list(engine.dialect.dispatch.handle_error)]
-    return [one for listeners in found for one in listeners if one.__module__.startswith("beamlens.domains.database")]
+    """What is ours, on engine and pool, and how many hear each of the dialect's functions."""
+    found = [*engine.pool.dispatch.checkin, *engine.pool.dispatch.detach]
+    listeners = [one for one in found if one.__module__.startswith("beamlens.domains.database")]
+    tap = vars(engine.dialect).get("_beamlens_tap")
+    tapped = sorted(name for name in vars(engine.dialect) if name in EXECUTE)
+    return len(listeners), tapped, len(tap.wraps) if tap else 0
+
+
+NOTHING = (0, [], 0)
 
 
 def test_a_statement_is_kept_without_its_parameters_and_with_its_line(engine, recorder):
@@ -92,7 +99,7 @@ def test_a_listener_of_ours_that_fails_is_counted_and_the_statement_runs(engine,
 
 
 def test_everything_is_taken_out_again(engine):
-    before = vars(engine).keys() | set()
+    before, of_dialect = set(vars(engine)), set(vars(engine.dialect))
     recorder, other = QueryRecorder(engine), QueryRecorder(engine)
     with engine.connect() as early:
         recorder.install()
@@ -101,18 +108,20 @@ def test_everything_is_taken_out_again(engine):
         early.execute(text("SELECT 1"))
         with pytest.raises(exc.TimeoutError):
             engine.connect()
-        assert len(hooks(engine)) == 2 * 9
+        assert hooks(engine) == (2 * 2, sorted(EXECUTE), 2)
         recorder.uninstall()
         early.execute(text("SELECT 2"))
-        assert len(hooks(engine)) == 9
+        assert hooks(engine) == (2, sorted(EXECUTE), 1)
         assert other.statements_seen() == 2
         assert recorder.statements_seen() == 1
         other.uninstall()
-        assert hooks(engine) == []
+        assert hooks(engine) == NOTHING
         assert "connect" not in vars(engine.pool)
         assert set(vars(engine)) == before
         assert not engine._has_events
         assert not engine.dialect._has_events
+        assert set(vars(engine.dialect)) - of_dialect <= {"_type_memos"}  # SQLAlchemy's own
+        assert not {"connect", "recreate"} & set(vars(engine.pool))
         assert not [name for name in vars(early) if "beamlens" in name]
         assert not [name for name in early.connection.record_info if "beamlens" in name]
 
@@ -140,7 +149,7 @@ def test_a_disposed_engine_is_still_listened_to_and_can_still_be_left(engine):
     assert recorder.holders() == []
     assert recorder.listening()
     recorder.uninstall()
-    assert hooks(engine) == []
+    assert hooks(engine) == NOTHING
     assert "connect" not in vars(engine.pool)
 
 
@@ -361,7 +370,7 @@ def test_a_statement_under_way_survives_that_we_come_or_go(engine, name, leaving
     assert outcome == [7]
     recorder.uninstall()
     event.remove(engine, name, slow_listener_of_the_hosts)
-    assert hooks(engine) == []
+    assert hooks(engine) == NOTHING
 
 
 @given(st.lists(st.tuples(st.sampled_from(["take", "give", "lose", "detach", "break", "use"]), st.integers(0, 9))))
@@ -507,7 +516,7 @@ def test_a_forked_child_is_not_listened_to_and_the_parent_still_is(engine, recor
             try:
                 with engine.connect() as conn:
                     conn.execute(text("SELECT 2"))
-                nothing = hooks(engine) == [] and "connect" not in vars(engine.pool)
+                nothing = hooks(engine) == NOTHING and "connect" not in vars(engine.pool)
                 ok = nothing and recorder.statements_seen() == 1 and recorder.settle().totals().count == 0
             finally:
                 os._exit(0 if ok else 1)
@@ -533,14 +542,16 @@ def test_who_is_interrupted_while_it_asks_for_a_connection_waits_no_longer(engin
 
 def test_an_engine_with_other_options_is_left_as_it_was(engine):
     optioned = engine.execution_options(isolation_level="AUTOCOMMIT")
+    before = dict(vars(optioned))
     recorder = QueryRecorder(optioned)
     recorder.install()
     assert recorder.listening()
     recorder.uninstall()
+    assert vars(optioned) == before
     with optioned.connect() as conn:
         conn.execute(text("SELECT 1"))
     assert recorder.statements_seen() == 0
-    assert not optioned._has_events
+    assert hooks(engine) == NOTHING
     assert "connect" not in vars(engine.pool)
 
 
@@ -611,3 +622,184 @@ def test_the_line_is_the_same_by_whatever_way_a_statement_is_sent_and_from_a_bar
     thread.join()
     line = send.__code__.co_firstlineno + 2
     assert [(one.site.function, one.site.line) for one in recorder.settle().recent()] == [(send.__name__, line)] * 2
+
+
+def test_a_statement_takes_the_fast_way_through_sqlalchemy_while_it_is_heard(engine, recorder):
+    with engine.connect() as conn:
+        conn.execute(text("SELECT 1"))
+        assert not conn._has_events
+    assert not engine._has_events
+    assert not engine.dialect._has_events
+    assert recorder.statements_seen() == 1
+
+
+def test_statements_of_every_kind_are_heard(engine, recorder):
+    with engine.begin() as conn:
+        conn.execute(text("INSERT INTO item (name) VALUES ('one')"))
+        conn.execute(text("INSERT INTO item (name) VALUES (:name)"), [{"name": "x"}, {"name": "y"}])
+        conn.execution_options(no_parameters=True).exec_driver_sql("SELECT 1 AS without_parameters")
+    assert [one.fingerprint for one in recorder.settle().recent()] == [
+        "INSERT INTO item (name) VALUES (?)",
+        "INSERT INTO item (name) VALUES (?)",
+        "SELECT ? AS without_parameters",
+    ]
+    assert {one.site.function for one in recorder.ledger.recent()} == {"test_statements_of_every_kind_are_heard"}
+
+
+def test_a_statement_that_begins_a_transaction_is_heard(engine, recorder):
+    """SQLAlchemy's own advice for SQLite, where the wait for the lock is in this statement."""
+    event.listen(engine, "begin", lambda conn: conn.exec_driver_sql("BEGIN IMMEDIATE"))
+    with engine.begin() as conn:
+        conn.execute(text("SELECT 1"))
+    assert [one.fingerprint for one in recorder.settle().recent()] == ["BEGIN IMMEDIATE", "SELECT ?"]
+
+
+def test_an_engine_with_other_options_is_heard_alone(engine):
+    optioned = engine.execution_options(team="reports")
+    further = optioned.execution_options(team="nightly")
+    recorder = QueryRecorder(optioned)
+    recorder.install()
+    for number, one in enumerate((engine, optioned, further)):
+        with one.connect() as conn:
+            conn.exec_driver_sql(f"SELECT 0 AS column_{number}")
+    assert [one.fingerprint for one in recorder.settle().recent()] == ["SELECT ? AS column_1", "SELECT ? AS column_2"]
+    recorder.uninstall()
+
+
+def wait_in_statements(engine):
+    """A SQL function that waits, and the events that it sets and waits for."""
+    inside, go_on = threading.Event(), threading.Event()
+
+    def wait():
+        inside.set()
+        return 7 if go_on.wait(10) else 0
+
+    event.listen(engine, "connect", lambda connection, _record: connection.create_function("wait", 0, wait))
+    return inside, go_on
+
+
+@pytest.mark.parametrize("leaving", [False, True])
+def test_a_statement_that_the_driver_has_survives_that_we_come_or_go(leaving):
+    engine = create_engine("sqlite://", poolclass=QueuePool)
+    inside, go_on = wait_in_statements(engine)
+    recorder = QueryRecorder(engine)
+    if leaving:
+        recorder.install()
+    outcome = []
+
+    def work():
+        with engine.connect() as conn:
+            outcome.append(conn.execute(text("SELECT wait()")).scalar())
+            outcome.append(conn.execute(text("SELECT 8")).scalar())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert inside.wait(10)
+    if leaving:
+        (running,) = [lease.running for lease in recorder.holders()]
+        assert running[0] == "SELECT wait()"
+    recorder.uninstall() if leaving else recorder.install()
+    go_on.set()
+    thread.join()
+    assert outcome == [7, 8]
+    assert recorder.statements_seen() == 1  # the one that had begun to be heard, or the one after it
+    recorder.uninstall()
+    assert hooks(engine) == NOTHING
+    engine.dispose()
+
+
+def test_who_wrapped_the_dialect_after_us_keeps_working_and_may_be_wrapped_again(engine):
+    first, second = QueryRecorder(engine), QueryRecorder(engine)
+    first.install()
+    ours, calls = engine.dialect.do_execute, []
+
+    def theirs(*arguments):
+        calls.append(arguments[1])
+        return ours(*arguments)
+
+    engine.dialect.do_execute = theirs
+    assert not first.listening()
+    second.install()
+
+    def send(number):
+        with engine.connect() as conn:
+            assert conn.execute(text(f"SELECT {number}")).scalar() == number
+        return first.statements_seen(), second.statements_seen()
+
+    assert send(1) == (1, 1)
+    first.uninstall()
+    assert send(2) == (1, 2)
+    second.uninstall()
+    assert engine.dialect.do_execute is theirs
+    assert send(3) == (1, 2)
+    assert calls == ["SELECT 1", "SELECT 2", "SELECT 3"]
+
+
+class Interrupted(BaseException):
+    pass
+
+
+def test_a_statement_that_was_interrupted_is_no_error_of_the_databases(engine, recorder, monkeypatch):
+    def interrupted(*_arguments):
+        raise Interrupted
+
+    recorder.uninstall()
+    with monkeypatch.context() as patch:
+        patch.setattr(type(engine.dialect), "do_execute", interrupted)
+        recorder.install()
+        with engine.connect() as conn:
+            (lease,) = recorder.holders()
+            with pytest.raises(Interrupted):
+                conn.execute(text("SELECT 1"))
+    assert (lease.running, lease.last_site) == (None, None)
+    assert recorder.statements_seen() == 0
+
+
+@pytest.mark.parametrize(("is_gone", "told"), [(lambda *_: True, True), (lambda *_: False, False), (None, False)])
+def test_whether_the_connection_is_gone_is_asked_of_the_dialect(engine, monkeypatch, is_gone, told):
+    def fails(*_arguments):
+        raise ValueError("a dialect's own fault")
+
+    recorder = QueryRecorder(engine)
+    recorder.install()
+    with engine.connect() as conn:
+        asked = []
+
+        def is_disconnect(*arguments):
+            asked.append(arguments)
+            return (is_gone or fails)(*arguments) if len(asked) == 1 else False  # the second time SQLAlchemy asks
+
+        monkeypatch.setattr(engine.dialect, "is_disconnect", is_disconnect)
+        with pytest.raises(exc.OperationalError):
+            conn.execute(text("SELECT nothing"))
+    (one,) = recorder.settle().errors()
+    assert (one.error, one.lost) == ("OperationalError", told)
+    assert int(repr(recorder.failures)[6:-1]) == (1 if is_gone is None else 0)
+    recorder.uninstall()
+
+
+def test_we_may_come_and_go_while_many_threads_send(tmp_path):
+    engine = create_engine(f"sqlite:///{tmp_path / 'busy.db'}", poolclass=QueuePool, pool_size=4)
+    recorder, end, failed = QueryRecorder(engine), threading.Event(), []
+
+    def work():
+        try:
+            while not end.is_set():
+                with engine.connect() as conn:
+                    assert conn.execute(text("SELECT 7")).scalar() == 7
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(200):
+        recorder.install()
+        recorder.uninstall()
+    end.set()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert hooks(engine) == NOTHING
+    assert int(repr(recorder.failures)[6:-1]) == 0
+    engine.dispose()
