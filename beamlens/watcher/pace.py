@@ -37,14 +37,14 @@ class Pace:
         self._process_cpu = process_cpu
         self._started: float | None = None
         self._cost: float | None = None
-        self._began = 0.0
+        self._spent_before = 0.0
         self._last: tuple[float, float] | None = None
 
     def begin(self) -> None:
         """A reading begins."""
         if self._started is None:
             self._started = clock.monotonic()
-        self._began = self._own_cpu()
+            self._spent_before = self._own_cpu()
 
     def end(self, *, active: bool) -> float:
         """A reading ended: seconds to wait until the next one, between 1 and 10.
@@ -54,7 +54,9 @@ class Pace:
         Args:
             active: Whether a sensor of the domain is active.
         """
-        spent = max(0.0, self._own_cpu() - self._began)
+        # With what it took to fall asleep and to wake: more than a reading of what is cheap.
+        own = self._own_cpu()
+        spent, self._spent_before = max(0.0, own - self._spent_before), own
         # The first one loads modules and fills caches.
         self._cost = spent if self._cost is None else self._cost + _SMOOTHING * (spent - self._cost)
         now, cpu = clock.monotonic(), self._process_cpu()

@@ -66,11 +66,12 @@ class Sensing:
         return [name for name in self._bank.names() if name not in active]
 
     def run(self, abort: AbortSignal) -> None:
-        """Read at its pace until aborted."""
+        """Read at its pace until aborted; once, where nothing is to be watched."""
         while not abort.aborted:
             self._pace.begin()
             self.read()
-            abort.wait(self._pace.end(active=bool(self._bank.active())))
+            seconds = self._pace.end(active=bool(self._bank.active()))
+            abort.wait(seconds if self._bank.names() else None)
 
     def read(self) -> None:
         """Read once and tell what changed."""

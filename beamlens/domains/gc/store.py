@@ -7,8 +7,8 @@ from typing import Any
 from beamlens.domains.gc.recorder import GcRecorder
 from beamlens.domains.store import Store
 
-_USUAL, _OFTEN = 0.5, 0.1
-_MANY = 300
+_SELDOM, _USUAL, _OFTEN = 2.0, 0.5, 0.1
+_FEW, _MANY = 20, 300
 
 
 class _Drain:
@@ -16,7 +16,7 @@ class _Drain:
 
 
 class GcStore(Store):
-    """Installs the tap, and empties its ring before it overflows: oftener when the collector is busy.
+    """Installs the tap, and empties its ring before it overflows: the oftener the busier the collector is.
 
     At an orderly end the callbacks are taken out; after a crash they stay, and the restarted store takes them over.
     """
@@ -33,4 +33,5 @@ class GcStore(Store):
     def on_receive(self, message: Any) -> None:
         """Drain, and again."""
         if isinstance(message, _Drain):
-            self.send_after(_OFTEN if self._gc.drain() >= _MANY else _USUAL, message)
+            found = self._gc.drain()
+            self.send_after(_OFTEN if found >= _MANY else _SELDOM if found < _FEW else _USUAL, message)

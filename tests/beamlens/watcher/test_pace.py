@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from beamlens.domains import Domain
+from beamlens.metrics import Metric
+from beamlens.telemetry import Bus
 from beamlens.watcher.pace import Pace
+from beamlens.watcher.sensing import Sensing
 from beamlens_actors.testing import FakeClock
 
 
@@ -49,6 +53,15 @@ def test_a_reading_that_costs_next_to_nothing_is_taken_every_second(fake):
     assert one_reading(pace, cpu, fake, cost=0.00005, process=0.002) == 1.0
 
 
+def test_what_it_takes_to_wake_for_a_reading_counts(fake):
+    cpu = Cpu()
+    pace = settled(cpu, fake, cost=0.00005, process=0.002)
+    for _ in range(60):
+        cpu.own += 0.00035
+        wait = one_reading(pace, cpu, fake, cost=0.00005, process=0.002)
+    assert wait == pytest.approx(4.0, abs=0.001)
+
+
 def test_a_process_that_works_is_read_as_often_as_a_thousandth_of_a_processor_allows(fake):
     cpu = Cpu()
     pace = settled(cpu, fake, cost=0.002, process=0.5)
@@ -66,3 +79,41 @@ def test_a_process_that_begins_to_work_is_read_faster_from_the_next_reading_on(f
     pace = settled(cpu, fake, cost=0.0008, process=0.002)
     assert one_reading(pace, cpu, fake, cost=0.0008, process=0.002) == pytest.approx(8.0)
     assert one_reading(pace, cpu, fake, cost=0.0008, process=2.0) == 1.0
+
+
+class Watched(Domain):
+    """A domain."""
+
+    name = "watched"
+    metrics = (Metric("depth", "jobs", high=10),)
+
+    def sense(self):
+        return {"depth": 1.0}
+
+    def snapshot(self):
+        return {}
+
+
+class Unwatched(Watched):
+    """A domain in which nothing is to be watched."""
+
+    metrics = ()
+
+    def sense(self):
+        return {}
+
+
+class OneWait:
+    """An abort signal that is aborted by the first wait for it."""
+
+    aborted = False
+
+    def wait(self, timeout):
+        self.aborted, self.timeout = True, timeout
+
+
+@pytest.mark.parametrize(("domain", "waits"), [(Watched, 1.0), (Unwatched, None)])
+def test_where_nothing_is_to_be_watched_nobody_wakes(domain, waits):
+    abort = OneWait()
+    Sensing(domain(), Bus("pace"), "watched", lambda _changed: None).run(abort)
+    assert abort.timeout == waits

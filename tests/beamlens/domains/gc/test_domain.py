@@ -11,11 +11,14 @@ from hypothesis import strategies as st
 from beamlens.detect import SensorBank, SensorState
 from beamlens.domains import GcDomain
 from beamlens.domains.gc.pauses import Pauses, percentile
+from beamlens.domains.gc.recorder import GcRecorder
+from beamlens.domains.gc.store import GcStore
 from beamlens.evidence import Strength
 from beamlens.probes import census
 from beamlens.probes.gc_pauses import pauses
 from beamlens.probes.gc_tap import Collection
 from beamlens.testing import check_domain
+from beamlens_actors import clock
 from beamlens_actors.testing import FakeClock
 from beamlens_supervision import Supervisor
 
@@ -102,8 +105,33 @@ def test_an_unknown_generation_is_answered_with_the_choices(domain, generation):
     }
 
 
+class Draining(GcRecorder):
+    """A recorder whose tap holds what a test says."""
+
+    def __init__(self, *found):
+        super().__init__()
+        self.found, self.at = iter(found), []
+
+    def drain(self):
+        self.at.append(clock.monotonic())
+        return next(self.found)
+
+
+def test_the_ring_is_emptied_the_oftener_the_busier_the_collector_is():
+    with FakeClock() as fake:
+        recorder = Draining(0, 0, 25, 400, 400, 25, 0, 0)
+        store = GcStore.start(recorder)
+        began = clock.monotonic()
+        for _ in range(80):
+            fake.advance(0.1)
+            store.ask("has it done what was due?", timeout=20)
+        store.stop()
+    assert [round(at - began, 1) for at in recorder.at] == [0.5, 2.5, 4.5, 5.0, 5.1, 5.2, 5.7, 7.7]
+
+
 def test_types_are_sorted_capped_and_their_growth_is_told(domain):
-    kept = [Node() for _ in range(100)]
+    # More types than are shown: what the tests' process froze before does not count.
+    kept = [type(f"Type{number}", (Node,), {})() for number in range(60)] + [Node() for _ in range(100)]
     assert domain.top_types(5, "memory")["error"] == "bad_argument"
     first = domain.top_types(1000)
     assert len(first["types"]) == 50
