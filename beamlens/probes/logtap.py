@@ -14,6 +14,7 @@ import itertools
 import logging
 import threading
 from collections.abc import Callable
+from threading import get_ident
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -22,6 +23,9 @@ from beamlens.probes.exceptions import ExceptionText, describe
 
 _MOST_TEXT = 2048
 _MOST_BROKEN = 500
+_MOST_LOGGERS = 1000
+# To make text of one of these runs no code but Python's.
+_PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
 class LogText(NamedTuple):
@@ -61,14 +65,14 @@ ErrorSink = Callable[[BaseException, ExceptionText, int, str, str, str], object]
 CallHandlers = Callable[[logging.Logger, logging.LogRecord], None]
 
 
-class _Busy(threading.local):
-    now = False
-
-
 _sinks: tuple[Sink, ...] = ()
 _error_sinks: tuple[ErrorSink, ...] = ()
 _change = threading.Lock()
-_busy = _Busy()
+# Threads in which an object of the host is made text of just now: if that logs, it comes here again. Not a
+# `threading.local`, since most log calls need not ask who they are: nobody is in here.
+_inside: set[int] = set()
+# Names of loggers that are not ours: to find one here takes a third of what comparing its beginning takes.
+_hosts_loggers: dict[str, None] = {}
 _lost: itertools.count[int] = itertools.count()
 # The tap that works and what it wraps. A tap that is buried under somebody's wrapper is dead: it only passes through.
 _tap: CallHandlers | None = None
@@ -134,9 +138,9 @@ def hand_in(record: LogText, error: BaseException | None = None, traceback: Trac
         error: What was logged with it.
         traceback: Where that was raised; by default its own.
     """
-    if _busy.now or not installed() or record.logger.startswith("beamlens"):
+    if get_ident() in _inside or not installed() or record.logger.startswith("beamlens"):
         return
-    _busy.now = True
+    _inside.add(get_ident())
     try:
         text = None if error is None else describe(error, traceback)
         route, trace_id = request_context.labels()
@@ -145,7 +149,7 @@ def hand_in(record: LogText, error: BaseException | None = None, traceback: Trac
         next(_lost)
         return
     finally:
-        _busy.now = False
+        _inside.discard(get_ident())
     for sink in _sinks:
         try:
             sink(fields)
@@ -167,7 +171,7 @@ def after_fork() -> None:
     """In a forked child: nobody listens here. Takes no lock, since another thread of the parent may have held it."""
     global _sinks, _error_sinks, _change
     _change = threading.Lock()
-    _busy.now = False
+    _inside.clear()
     _sinks = _error_sinks = ()
     _take_out()
 
@@ -190,17 +194,19 @@ def _take_out() -> None:
 
 
 def _make_tap(original: CallHandlers) -> CallHandlers:  # noqa: C901
-    busy, failed, plain_record, request_of = _busy, _lost, logging.LogRecord, request_context.VARIABLE.get
+    inside, failed, plain_record, request_of = _inside, _lost, logging.LogRecord, request_context.VARIABLE.get
+    hosts = _hosts_loggers
+    is_hosts, plain, me = _is_hosts, _PLAIN, get_ident
 
     def call_handlers(self: logging.Logger, record: logging.LogRecord) -> None:  # noqa: C901, PLR0912
         # One function, since each call costs: this runs at every log call of the host. When the interpreter ends,
         # globals become None: then `_tap` is another one.
-        if _tap is call_handlers and not busy.now:
+        if _tap is call_handlers and (not inside or me() not in inside):
             try:
                 name = record.name
                 if type(name) is not str:
                     name = str(name)
-                if name[:8] != "beamlens":
+                if name in hosts or is_hosts(name):
                     sinks = _sinks
                     error = exception = None
                     if record.exc_info:
@@ -216,16 +222,17 @@ def _make_tap(original: CallHandlers) -> CallHandlers:  # noqa: C901
                             if type(text) is not str or type(record) is not plain_record:
                                 text = _text_of(record)
                             elif record.args:
-                                # The host's code runs here. If it logs, it comes here again: hence `busy`.
-                                busy.now = True
+                                args = record.args
+                                foreign = type(args) is not tuple
                                 try:
-                                    text = text % record.args
-                                    if type(text) is not str:  # "%s" % x is x, for an x of a subclass of str
-                                        text = str.__str__(text)
+                                    if not foreign:
+                                        for arg in args:
+                                            if type(arg) not in plain:
+                                                foreign = True
+                                                break
+                                    text = _formatted(text, args) if foreign else text % args
                                 except Exception as failure:  # noqa: BLE001 - a wrong format string, a failing __str__
                                     text = _text_of(record, failure)
-                                finally:
-                                    busy.now = False
                             fields = (
                                 record.created,
                                 record.levelno,
@@ -258,16 +265,33 @@ def _make_tap(original: CallHandlers) -> CallHandlers:  # noqa: C901
     return call_handlers
 
 
+def _is_hosts(name: str) -> bool:
+    if name.startswith("beamlens"):
+        return False
+    if len(_hosts_loggers) >= _MOST_LOGGERS:  # a host that makes names without end
+        _hosts_loggers.clear()
+    _hosts_loggers[name] = None
+    return True
+
+
+def _formatted(text: str, args: Any) -> str:
+    _inside.add(get_ident())
+    try:
+        return str.__str__(text % args)  # "%s" % x is x, for an x of a subclass of str
+    finally:
+        _inside.discard(get_ident())
+
+
 def _text_of(record: logging.LogRecord, failure: Exception | None = None) -> str:
     """What a record says that is not plain, or whose plain formatting failed: its class may format otherwise."""
-    _busy.now = True
+    _inside.add(get_ident())
     try:
         # str.__str__: a __str__ may answer with an object of a subclass, which is not to be kept.
         return str.__str__(record.getMessage())
     except Exception as wrong:  # noqa: BLE001 - the user's code
         reason = type(failure or wrong).__name__
     finally:
-        _busy.now = False
+        _inside.discard(get_ident())
     message = record.msg
     shown = str.__str__(message)[:_MOST_BROKEN] if isinstance(message, str) else f"<{type(message).__name__}>"
     return f"{shown} [not formatted: {reason}]"
@@ -278,11 +302,11 @@ def _exception_of(record: logging.LogRecord) -> tuple[BaseException | None, Exce
     info = record.exc_info
     if type(info) is not tuple or len(info) != 3 or not isinstance(info[1], BaseException):
         return None, None
-    _busy.now = True
+    _inside.add(get_ident())
     try:
         return info[1], describe(info[1], info[2])
     except Exception:  # noqa: BLE001 - a strange exception class; the record itself still counts
         next(_lost)
         return None, None
     finally:
-        _busy.now = False
+        _inside.discard(get_ident())

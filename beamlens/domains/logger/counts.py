@@ -22,12 +22,17 @@ class LevelCounts:
     """Counters by second and level, taken from any number of threads without a lock.
 
     ``next()`` of an ``itertools.count`` and single dict operations are atomic in CPython, which is all that it rests
-    on. Whoever counts on the host's threads tries ``next(by_second[second, level])`` first, and calls `take` on a
-    ``KeyError``: so what is checked about a second and a level is checked once a second.
+    on. Whoever counts on the host's threads looks into `latest` first, and calls `take` for what is not there: so what
+    is checked about a second and a level is checked once a second.
+
+    Attributes:
+        by_second: The counters.
+        latest: Those of the second that was taken last, by level, after when it begins and ends.
     """
 
     def __init__(self) -> None:
         self.by_second: dict[Key, itertools.count[int]] = {}
+        self.latest: tuple[float, float, dict[int, itertools.count[int]]] = (0.0, 0.0, {})
         self._levels: set[int] = set(_STANDARD)
         self._order: deque[Key] = deque()
         self._forgotten = 0
@@ -52,6 +57,9 @@ class LevelCounts:
             counter = self.by_second.setdefault(key, itertools.count())
             self._order.append(key)
             self._forget(int(now) - _KEPT)
+        if self.latest[0] != second:
+            self.latest = (second, second + 1, {})
+        self.latest[2][key[1]] = counter
         next(counter)
 
     def _known(self, level: int) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from beamlens.domains.logger.counts import LevelCounts, taken
 from beamlens.probes import logtap
-from beamlens.probes.logtap import LogFields, LogText
+from beamlens.probes.logtap import LogFields, LogText, Sink
 from beamlens_actors import clock
 
 RING = 1000
@@ -41,12 +41,32 @@ class LogRecorder:
 
     def __init__(self, ring: int = RING, error_ring: int = ERROR_RING) -> None:
         self._counts = LevelCounts()
-        self._by_second = self._counts.by_second
         self._ring: deque[LogFields] = deque(maxlen=ring)
         self._errors: deque[tuple[float, LogFields]] = deque(maxlen=error_ring)
         # Site to its count and its latest time; a list, since two writers of it may lose a time but not a count.
         self._sites: dict[Site, tuple[itertools.count[int], list[float]]] = {}
         self.since: float | None = None
+        self.record = self._make_record()
+
+    def _make_record(self) -> Sink:
+        """What takes one record: a closure, which has at hand what `self` would be asked for at each one."""
+        keep, counts, notable = self._ring.append, self._counts, self._notable
+
+        def record(fields: LogFields) -> None:
+            keep(fields)
+            created, level = fields[0], fields[1]
+            try:
+                begins, ends, counters = counts.latest
+                if begins <= created < ends:
+                    next(counters[level])
+                else:
+                    counts.take(created, level)
+            except (KeyError, TypeError):  # a new level, or a time that is none
+                counts.take(created, level)
+            if level >= _WARNING:
+                notable(fields, level)
+
+        return record
 
     def install(self) -> None:
         """Begin to record."""
@@ -58,17 +78,6 @@ class LogRecorder:
         """Stop recording; what was recorded stays."""
         logtap.remove(self.record)
         self.since = None
-
-    def record(self, fields: LogFields) -> None:
-        """Take one record."""
-        level = fields[1]
-        self._ring.append(fields)
-        try:
-            next(self._by_second[int(fields[0]), level])
-        except (KeyError, ArithmeticError, TypeError, ValueError):  # a new second, or a time that is none
-            self._counts.take(fields[0], level)
-        if level >= _WARNING:
-            self._notable(fields, level)
 
     def _notable(self, fields: LogFields, level: int) -> None:
         now = clock.time()

@@ -99,6 +99,55 @@ def test_a_str_that_logs_does_not_go_round_and_one_that_fails_does_not_reach_the
     assert [record.text for record in tapped] == ["outer", "%s [not formatted: RuntimeError]"]
 
 
+def test_what_logs_while_it_is_made_text_in_a_mapping_or_by_its_keys_does_not_go_round(tapped, quiet):
+    class Logs:
+        def __str__(self):
+            quiet.info("inner")
+            return "outer"
+
+    class Mapping(dict):
+        def __getitem__(self, key):
+            quiet.info("inner")
+            return key
+
+        def __iter__(self):
+            quiet.info("inner")
+            return super().__iter__()
+
+    quiet.info("%(who)s", {"who": Logs()})
+    quiet.info("%(who)s", Mapping(who=1))
+    quiet.info("%s of %s", 1, Logs())
+    assert [record.text for record in tapped] == ["outer", "who", "1 of outer"]
+
+
+def test_another_thread_is_read_while_one_makes_text_of_an_object(tapped, quiet):
+    inside, go_on = threading.Event(), threading.Event()
+
+    class Slow:
+        def __str__(self):
+            inside.set()
+            go_on.wait(20)
+            return "slow"
+
+    thread = threading.Thread(target=lambda: quiet.info("%s", Slow()))
+    thread.start()
+    assert inside.wait(20)
+    quiet.info("meanwhile")
+    go_on.set()
+    thread.join()
+    quiet.info("after")
+    assert [record.text for record in tapped] == ["meanwhile", "slow", "after"]
+
+
+def test_names_of_loggers_without_end_are_read_and_not_kept(tapped, quiet):
+    for number in range(2500):
+        record = logging.LogRecord(f"host.{number}", logging.INFO, __file__, 1, "x", (), None)
+        quiet.handle(record)
+    quiet.handle(logging.LogRecord("beamlens.any", logging.INFO, __file__, 1, "x", (), None))
+    assert [record.logger for record in tapped] == [f"host.{number}" for number in range(2500)]
+    assert len(logtap._hosts_loggers) <= 1000
+
+
 def test_a_wrong_format_string_does_not_reach_the_host(tapped, log):
     handlers, log.handlers, log.propagate = log.handlers, [logging.NullHandler()], False
     try:

@@ -15,9 +15,10 @@ steps = st.lists(st.tuples(st.integers(0, 300), LEVELS, st.integers(1, 5)), max_
 
 def count(counts, created, level):
     """As the recorder does it on the host's threads."""
-    try:
-        next(counts.by_second[int(created), level])
-    except KeyError:
+    begins, ends, counters = counts.latest
+    if begins <= created < ends and level in counters:
+        next(counters[level])
+    else:
         counts.take(created, level)
 
 
