@@ -24,8 +24,9 @@ from beamlens.probes.exceptions import ExceptionText, describe
 _MOST_TEXT = 2048
 _MOST_BROKEN = 500
 _MOST_LOGGERS = 1000
-# To make text of one of these runs no code but Python's.
-_PLAIN = frozenset({str, int, float, bool, type(None)})
+_MOST_ARGUMENT, _MOST_ARGUMENTS = 200, 10
+# Beside text: to make text of one of these runs no code but Python's, now or later.
+_PLAIN = frozenset({int, float, bool, type(None)})
 
 
 class LogText(NamedTuple):
@@ -56,8 +57,10 @@ class LogText(NamedTuple):
     trace_id: str = ""
 
 
-LogFields = tuple[float, int, str, str, str, int, str, ExceptionText | None, str, str]
-"""The fields of a `LogText`, as a plain tuple: making one costs a third. ``LogText(*fields)`` names them."""
+Unformatted = tuple[str, tuple[str | float | bool | None, ...]]
+"""A message and its arguments: short texts, numbers, and the like, of which later will be made what would be now."""
+LogFields = tuple[float, int, str, str | Unformatted, str, int, str, ExceptionText | None, str, str]
+"""The fields of a `LogText`, as a plain tuple: making one costs a third. `log_text` makes that of them."""
 
 Sink = Callable[[LogFields], object]
 ErrorSink = Callable[[BaseException, ExceptionText, int, str, str, str], object]
@@ -79,10 +82,22 @@ _tap: CallHandlers | None = None
 _original: CallHandlers | None = None
 
 
+def log_text(fields: LogFields) -> LogText:
+    """The record, its message formatted, which its host did not wait for."""
+    text = fields[3]
+    rest: Any = fields[4:]  # as many as there are: the last two have defaults
+    if type(text) is not str:
+        try:
+            text = (text[0] % text[1])[:_MOST_TEXT]
+        except Exception as failure:  # noqa: BLE001 - the host's format string is wrong
+            text = _not_formatted(text[0], failure)
+    return LogText(*fields[:3], text, *rest)
+
+
 def add(sink: Sink) -> None:
     """Have each record handed to a sink, on the thread that logs; adding one twice changes nothing.
 
-    A sink must be quick, take no lock, keep nothing but text and numbers, and not raise (what it raises is swallowed
+    A sink must be quick, take no lock, keep nothing but what it is given, and not raise (what it raises is swallowed
     and counted by `lost`).
 
     Args:
@@ -218,26 +233,27 @@ def _make_tap(original: CallHandlers) -> CallHandlers:  # noqa: C901
                         else:
                             route, trace_id = request.route, request.trace_id
                         if sinks:
-                            text = record.msg
+                            text: Any = record.msg
                             if type(text) is not str or type(record) is not plain_record:
                                 text = _text_of(record)
+                            elif len(text) > _MOST_TEXT:
+                                text = _text_of(record) if record.args else text[:_MOST_TEXT]
                             elif record.args:
-                                args = record.args
-                                foreign = type(args) is not tuple
-                                try:
-                                    if not foreign:
-                                        for arg in args:
-                                            if type(arg) not in plain:
-                                                foreign = True
-                                                break
-                                    text = _formatted(text, args) if foreign else text % args
-                                except Exception as failure:  # noqa: BLE001 - a wrong format string, a failing __str__
-                                    text = _text_of(record, failure)
+                                args: Any = record.args
+                                later = type(args) is tuple and len(args) <= _MOST_ARGUMENTS
+                                if later:
+                                    for arg in args:
+                                        kind = type(arg)
+                                        if kind not in plain and (kind is not str or len(arg) > _MOST_ARGUMENT):
+                                            later = False
+                                            break
+                                # Else the host's code runs now, or more text would be kept than of one record is.
+                                text = (text, args) if later else _text_of(record)
                             fields = (
                                 record.created,
                                 record.levelno,
                                 name,
-                                text if len(text) <= _MOST_TEXT else text[:_MOST_TEXT],
+                                text,
                                 record.pathname,
                                 record.lineno,
                                 record.funcName or "",
@@ -274,27 +290,21 @@ def _is_hosts(name: str) -> bool:
     return True
 
 
-def _formatted(text: str, args: Any) -> str:
-    _inside.add(get_ident())
-    try:
-        return str.__str__(text % args)  # "%s" % x is x, for an x of a subclass of str
-    finally:
-        _inside.discard(get_ident())
-
-
-def _text_of(record: logging.LogRecord, failure: Exception | None = None) -> str:
-    """What a record says that is not plain, or whose plain formatting failed: its class may format otherwise."""
+def _text_of(record: logging.LogRecord) -> str:
+    """What a record says that is not plain: its class may format otherwise, its arguments run the host's code."""
     _inside.add(get_ident())
     try:
         # str.__str__: a __str__ may answer with an object of a subclass, which is not to be kept.
-        return str.__str__(record.getMessage())
+        return str.__str__(record.getMessage())[:_MOST_TEXT]
     except Exception as wrong:  # noqa: BLE001 - the user's code
-        reason = type(failure or wrong).__name__
+        return _not_formatted(record.msg, wrong)
     finally:
         _inside.discard(get_ident())
-    message = record.msg
+
+
+def _not_formatted(message: object, failure: Exception) -> str:
     shown = str.__str__(message)[:_MOST_BROKEN] if isinstance(message, str) else f"<{type(message).__name__}>"
-    return f"{shown} [not formatted: {reason}]"
+    return f"{shown} [not formatted: {type(failure).__name__}]"
 
 
 def _exception_of(record: logging.LogRecord) -> tuple[BaseException | None, ExceptionText | None]:

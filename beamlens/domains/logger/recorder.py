@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from beamlens.domains.logger.counts import LevelCounts, taken
 from beamlens.probes import logtap
-from beamlens.probes.logtap import LogFields, LogText, Sink
+from beamlens.probes.logtap import LogFields, LogText, Sink, log_text
 from beamlens_actors import clock
 
 RING = 1000
@@ -102,12 +102,12 @@ class LogRecorder:
 
     def records(self) -> list[LogText]:
         """The ring, newest first."""
-        return [LogText(*fields) for fields in reversed(self._ring.copy())]
+        return [log_text(fields) for fields in reversed(self._ring.copy())]
 
     def errors(self, seconds: float | None = None) -> list[LogText]:
         """The errors that are held, newest first, of the last `seconds` or all."""
         oldest = float("-inf") if seconds is None else clock.time() - seconds
-        return [LogText(*fields) for at, fields in reversed(self._errors.copy()) if at >= oldest]
+        return [log_text(fields) for at, fields in reversed(self._errors.copy()) if at >= oldest]
 
     def errors_span(self, seconds: float) -> float:
         """How much of the last `seconds` the held errors cover: less when more came than are held."""

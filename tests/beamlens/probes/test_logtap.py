@@ -18,7 +18,7 @@ def tapped():
     found = []
 
     def sink(fields):
-        found.append(LogText._make(fields))
+        found.append(logtap.log_text(fields))
 
     logtap.add(sink)
     yield found
@@ -160,6 +160,17 @@ def test_a_wrong_format_string_does_not_reach_the_host(tapped, log):
 def test_a_long_text_is_cut(tapped, log):
     log.info("x" * 10_000)
     assert len(tapped[0].text) == 2048
+
+
+@pytest.mark.parametrize("args", [("x" * 100_000,), tuple("x" * 200 for _ in range(1000)), ("x" * 200,) * 10])
+def test_what_is_kept_of_a_record_is_bounded_whatever_its_arguments(quiet, args):
+    kept = []
+    logtap.add(kept.append)
+    quiet.info("%s " * len(args), *args)
+    logtap.remove(kept.append)
+    (fields,) = kept
+    assert len(repr(fields[3])) < 2500
+    assert logtap.log_text(fields).text == ("%s " * len(args) % args)[:2048]
 
 
 def test_a_sink_that_raises_harms_neither_host_nor_other_sinks(tapped, log):
