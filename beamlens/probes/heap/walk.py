@@ -241,7 +241,7 @@ class Walk:
             self._push(content, Node(index, name, "closure", None, about), depth, weight)
         for item in function.__defaults__ or ():
             self._push(item, Node(index, "default", "closure", None, about), depth, weight)
-        for name, item in list(function.__dict__.items()):
+        for name, item in list(_attributes_of(function).items()):
             self._push(item, Node(index, str(name), "attribute", None, about), depth, weight)
 
     def _expand_class(self, cls: type, index: int, depth: int, weight: float) -> None:
@@ -311,6 +311,15 @@ def _locals_of(frame: types.FrameType, parent: int) -> Iterator[tuple[Any, Node]
     about = (module, code.co_filename, code.co_qualname)
     for variable, value in list(frame.f_locals.items()):
         yield value, Node(parent, variable, "local", None, about)
+
+
+def _attributes_of(function: types.FunctionType) -> dict[str, Any]:
+    """A function's attributes. Most have none, and get an empty dict that stays when they are asked for it."""
+    known = (function.__globals__, getattr(function, "__builtins__", None), function.__kwdefaults__)
+    for held in gc.get_referents(function):
+        if type(held) is dict and not any(held is one for one in known):
+            return function.__dict__  # or this one is that of its annotations: that cannot be told without making one
+    return {}
 
 
 def _is_ours(kind: type, value: Any) -> bool:

@@ -142,6 +142,24 @@ def test_a_path_finds_the_object_again_and_tells_when_it_is_gone(program):
         Path("no_such_module", (("root", "x"),)).resolve()
 
 
+def test_a_function_that_has_no_attributes_does_not_get_a_dict_for_them_by_a_walk(program):
+    def plain(orders=()):
+        return orders
+
+    def keywords(*, orders=()):
+        return orders
+
+    def marked():
+        return None
+
+    marked.orders = [1, 2]
+    program.plain, program.keywords, program.marked = plain, keywords, marked
+    before = [len(gc.get_referents(one)) for one in (plain, keywords, marked)]
+    walk = Walk(running=False)
+    assert any(one is marked.orders for one in walk.containers)
+    assert [len(gc.get_referents(one)) for one in (plain, keywords, marked)] == before
+
+
 def test_a_walk_keeps_to_its_bound_and_says_so(program):
     program.table = [[number] for number in range(250)]
     assert Walk(running=False).visited > 300
