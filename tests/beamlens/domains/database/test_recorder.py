@@ -691,6 +691,7 @@ def test_a_statement_that_the_driver_has_survives_that_we_come_or_go(leaving):
         with engine.connect() as conn:
             outcome.append(conn.execute(text("SELECT wait()")).scalar())
             outcome.append(conn.execute(text("SELECT 8")).scalar())
+        engine.dispose()  # a connection of SQLite is closed by its own thread
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -705,7 +706,6 @@ def test_a_statement_that_the_driver_has_survives_that_we_come_or_go(leaving):
     assert recorder.statements_seen() == 1  # the one that had begun to be heard, or the one after it
     recorder.uninstall()
     assert hooks(engine) == NOTHING
-    engine.dispose()
 
 
 def test_who_wrapped_the_dialect_after_us_keeps_working_and_may_be_wrapped_again(engine):
