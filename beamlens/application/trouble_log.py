@@ -50,5 +50,5 @@ class TroubleLog:
             return
         self._told[name, sender] = now, 0
         if left_out:
-            text += f" ({left_out} more in the hour before)"
-        logger.warning("%s %s: %s", kind, sender, text)
+            text += f" ({left_out} more since that was last said)"
+        logger.warning("%s: %s", sender if sender == kind else f"{kind} {sender}", text)

@@ -1,4 +1,4 @@
-"""Who keeps the GIL? The thread that burns the processor, its function and its line."""
+"""Who keeps the GIL? The thread that burns the processor, its function and its line; or the collector, in any of them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from beamlens.detect import SensorState
 from beamlens.evidence import CauseKind, Evidence, Place, Strength
 from beamlens.probes import stacks
 from beamlens.probes.frames import Frame
+from beamlens.probes.gc_pauses import pauses
 from beamlens.probes.source import line_of
 from beamlens_actors import AbortSignal
 
@@ -17,11 +18,40 @@ _FIND = 0.6
 _SECONDS = 2.4
 _MOST_OF_IT = 0.6
 _ONE_LINE = 0.5
+_RECENT = 15.0
+_COVERED = 0.8
 _SLEEPS = re.compile(r"\bsleep\(")
 
 
 def explain(sensor: SensorState) -> list[Evidence]:
     """Find the thread that burns the processor, then the line that it burns it in; 3 seconds."""
+    pauses.start()
+    try:
+        hog = _hog(sensor)
+        return _collections(sensor) or hog
+    finally:
+        pauses.stop()
+
+
+def _collections(sensor: SensorState) -> list[Evidence]:
+    """Stalls that are runs of the collector, in whatever thread they fall."""
+    if sensor.metric != "gil_stall_ms":
+        return []
+    longest = max(pauses.recent(_RECENT), key=lambda pause: pause.lasted, default=None)
+    if longest is None or longest.lasted * 1e3 < _COVERED * sensor.value:
+        return []
+    text = (
+        f"a collection of generation {longest.generation} stopped all threads for {longest.lasted * 1e3:.0f} ms: it is "
+        f"the garbage collector that keeps the GIL, in whatever thread it runs"
+    )
+    data = {"longest_ms": round(longest.lasted * 1e3, 1), "generation": longest.generation}
+    return [
+        Evidence(text=text, cause=CauseKind.LONG_GC, strength=Strength.SUPPORTING, data=data),
+        Evidence(text="the stalls are collections", cause=CauseKind.GIL_HOG, strength=Strength.EXCLUDES),
+    ]
+
+
+def _hog(sensor: SensorState) -> list[Evidence]:
     thread = _hottest_thread()
     if thread is None:
         return [_nobody()]

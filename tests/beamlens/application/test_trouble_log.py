@@ -57,6 +57,13 @@ def test_what_is_told(caplog, name, metadata, text):
     assert warnings(caplog) == ([] if text is None else [f"{name.partition('.')[0]} ets: {text}"])
 
 
+def test_the_coordinator_is_named_once(caplog):
+    TroubleLog().listen("coordinator.llm_error", "coordinator", {}, {"reason": "r", "will_retry": False})
+    assert warnings(caplog) == [
+        "coordinator: its model cannot be asked, and the offline analyst takes its place: r",
+    ]
+
+
 def test_the_same_trouble_of_an_agent_is_told_once_an_hour_with_what_was_left_out(caplog):
     log = TroubleLog()
     with FakeClock() as clock:
@@ -69,5 +76,5 @@ def test_the_same_trouble_of_an_agent_is_told_once_an_hour_with_what_was_left_ou
     assert warnings(caplog) == [
         f"watcher ets: {failed}",
         f"watcher gc: {failed}",
-        f"watcher ets: {failed} (2 more in the hour before)",
+        f"watcher ets: {failed} (2 more since that was last said)",
     ]

@@ -13,7 +13,8 @@ import pytest
 from beamlens.detect import SensorState
 from beamlens.domains.runtime import descriptors, gil, memory, threads
 from beamlens.evidence import Strength
-from beamlens.probes import heap, stacks
+from beamlens.probes import gc_pauses, heap, stacks
+from beamlens_actors import clock
 from tests.support import programs
 
 
@@ -175,3 +176,15 @@ def test_our_own_objects_are_not_walked():
     for index in mine.nodes:
         holder = mine.holder(index)
         assert holder is None or not holder.module.startswith("beamlens"), holder
+
+
+@pytest.mark.parametrize(("stall_ms", "causes"), [(180.0, ["long_gc", "gil_hog"]), (400.0, ["gil_hog"])])
+def test_stalls_that_are_collections_are_no_threads_fault(stall_ms, causes):
+    stalls = SensorState("gil_stalls", "gil_stall_ms", "gil_contention", "warning", "reason", 0.0, stall_ms)
+    gc_pauses.pauses.start()
+    gc_pauses.pauses.long.append(gc_pauses.Pause(clock.time(), 0.17, 2, 0, 0, 0.17))
+    pieces = gil.explain(stalls)
+    gc_pauses.pauses.stop()
+    assert [piece.cause for piece in pieces] == causes
+    assert pieces[-1].strength is Strength.EXCLUDES
+    assert not gc_pauses.pauses.installed
