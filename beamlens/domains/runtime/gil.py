@@ -1,4 +1,4 @@
-"""Who keeps the GIL? The thread that burns the processor, its function and its line; or the collector, in any of them."""
+"""Who keeps the GIL? The thread that burns the processor, its function and its line; or the collector, in any thread."""
 
 from __future__ import annotations
 
