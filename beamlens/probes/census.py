@@ -72,9 +72,10 @@ def take() -> Census:
 
     In a heap of at most 400 000 blocks all are counted, which takes one call of some milliseconds and then slices. In a
     larger one that call would stall other threads for more than 10 ms, so types are estimated by a walk over at most
-    200 000 objects, half a second to two seconds in slices: garbage that waits for the collector is not seen by it.
+    200 000 objects, half a second to two seconds in slices: garbage that waits for the collector is not seen by it. So
+    it is where the program has called ``gc.freeze()``: the collector lists nothing of what it froze.
     """
-    if sys.getallocatedblocks() <= _MOST_BLOCKS:
+    if sys.getallocatedblocks() <= _MOST_BLOCKS and not gc.get_freeze_count():
         counts: dict[int, list[Any]] = {}
         _count(gc.get_objects(), counts)
         return _census(counts.values(), exact=True)

@@ -131,7 +131,8 @@ def scan(longest: float = _LONGEST) -> Scan:
             until = time.monotonic() + _SLICE
             if until >= end or len(seen) >= _MOST_BINARIES:
                 return Scan(clock.monotonic(), groups, complete=False)
-    return Scan(clock.monotonic(), groups, complete=True)
+    # What the program has frozen the collector does not list.
+    return Scan(clock.monotonic(), groups, complete=not gc.get_freeze_count())
 
 
 def _is_asked(kind: type) -> bool:

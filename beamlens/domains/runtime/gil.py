@@ -1,4 +1,4 @@
-"""Who keeps the GIL? The thread that burns the processor, its function and its line; or the collector, in any thread."""
+"""Who keeps the GIL? The thread that burns the processor, its function and its line; or the collector, in any one."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import queue
 import sys
@@ -246,6 +247,12 @@ def test_a_heap_that_is_too_large_is_not_gone_through(domain, monkeypatch):
     monkeypatch.setattr(binaries, "_MOST_BLOCKS", 1)
     for name, arguments in (("binary_top_memory", ()), ("binary_leak", ()), ("binary_info", ("x",))):
         assert ask(domain, name, *arguments)["error"] == "too_large"
+
+
+@pytest.mark.parametrize(("frozen", "complete"), [(0, True), (7, False)])
+def test_a_scan_that_cannot_see_what_the_program_has_frozen_says_that_it_is_not_complete(monkeypatch, frozen, complete):
+    monkeypatch.setattr(gc, "get_freeze_count", lambda: frozen)
+    assert binaries.scan(longest=60.0).complete is complete
 
 
 def test_a_scan_that_takes_too_long_says_that_it_is_not_complete():
