@@ -274,7 +274,7 @@ def test_a_transaction_that_is_left_open_is_named_with_its_last_line(engine, hea
         begun.wait(10)
         # As if it were so for a minute.
         (lease,) = [one for one in lens.domain("database").recorder.holders() if one.thread == "keeper"]
-        lease.opened -= 61
+        lease.entered -= 61
         lease.last -= 61
         assert heard.any_insight.wait(40)
         release.set()

@@ -38,6 +38,7 @@ class Lease:
         queued: Seconds that were spent in the pool's queue and that no statement has been charged with yet.
         server_pid: The server's process for this connection, if the driver tells.
         transaction: The transaction of its last statement, while that is alive.
+        entered: When that statement's transaction was first used.
         group: Number of that transaction, unique in this process: what is repeated within it is counted together.
         running: Statement under way: its text, its line, when it began.
         last: When the last statement ended.
@@ -46,7 +47,7 @@ class Lease:
     """
 
     __slots__ = (
-        "_entered", "_wrote_site", "began", "connection", "fairy", "group", "last", "last_site", "number", "over",
+        "_wrote_site", "began", "connection", "entered", "fairy", "group", "last", "last_site", "number", "over",
         "queued", "running", "server_pid", "site", "thread", "transaction",
     )  # fmt: skip
 
@@ -61,7 +62,7 @@ class Lease:
         self.group = next(_numbers)
         self.running: Running | None = None
         self.last_site: Site | None = None
-        self._entered = self.began
+        self.entered = self.began
         self._wrote_site: Site | None = None
         self.over = False
         # The pool's handle is garbage as soon as the host lost it, and the connection goes back to the pool.
@@ -81,7 +82,7 @@ class Lease:
         """The first statement of a transaction is about to be sent, or one outside of any."""
         self.transaction = _none if transaction is None else weakref.ref(transaction)
         self.group = next(_numbers)
-        self._entered = perf_counter()
+        self.entered = perf_counter()
         self._wrote_site = None
 
     def wrote(self, site: Site | None) -> None:
@@ -95,7 +96,7 @@ class Lease:
         ``None`` outside of one, and where the connection commits by itself.
         """
         conn = self._in_transaction()
-        return None if conn is None or _commits_by_itself(conn) else self._entered
+        return None if conn is None or _commits_by_itself(conn) else self.entered
 
     @property
     def wrote_site(self) -> Site | None:
