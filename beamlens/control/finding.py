@@ -13,6 +13,7 @@ from beamlens.control.address import Address, addresses, remove_stale
 from beamlens.control.client import Connection
 from beamlens.control.errors import (
     AccessRefused,
+    ConnectionLost,
     ControlError,
     ControlUnavailable,
     NoSuchProcess,
@@ -143,6 +144,9 @@ def _reach(place: Address, owner: int, timeout: float) -> Found | None:
     except NotServing:
         remove_stale(place)
         return None
+    except ConnectionLost as error:
+        # It is about to end; or it has, and a child that it had just forked held its socket a moment longer.
+        return None if remove_stale(place) else Found(place.pid, None, error)
     except ControlError as error:
         return Found(place.pid, None, error)
 

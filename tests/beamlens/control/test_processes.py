@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -121,10 +122,13 @@ def test_a_forked_child_neither_serves_nor_removes_its_parents_socket():
 
 OUTLIVED = """
 lens = Beamlens.start(watchers=["logger"], operators=[], control=True)
+begun, says = os.pipe()
 child = os.fork()
 if child == 0:
+    os.write(says, b"!")
     sys.stdin.read()
     os._exit(0)
+os.read(begun, 1)
 print(child, flush=True)
 """
 
@@ -135,6 +139,26 @@ def test_a_child_that_outlives_its_parent_holds_nobody_who_asks_it(folder):
         host.process.wait()
         assert control.find() == []
         assert os.listdir(folder) == []
+
+
+def test_the_socket_of_a_dead_process_that_a_new_child_still_holds_is_nobody(folder):
+    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    place = folder / f"{int(ended.stdout)}-beamlens.sock"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    with socket.socket(socket.AF_UNIX) as held:
+        held.bind(str(place))
+        held.listen()
+
+        def close():
+            connection, _ = held.accept()
+            held.close()  # as the child does, once it runs
+            connection.close()
+
+        thread = threading.Thread(target=close)
+        thread.start()
+        assert control.find() == []
+        thread.join()
+    assert os.listdir(folder) == []
 
 
 MOVING = """
