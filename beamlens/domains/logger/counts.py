@@ -57,9 +57,10 @@ class LevelCounts:
             counter = self.by_second.setdefault(key, itertools.count())
             self._order.append(key)
             self._forget(int(now) - _KEPT)
-        if self.latest[0] != second:
-            self.latest = (second, second + 1, {})
-        self.latest[2][key[1]] = counter
+        latest = self.latest  # looked at once: another thread may be in the next second already
+        if latest[0] != second:
+            latest = self.latest = (second, second + 1, {})
+        latest[2][key[1]] = counter
         next(counter)
 
     def _known(self, level: int) -> int:

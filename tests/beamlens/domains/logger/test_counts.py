@@ -70,6 +70,33 @@ def test_a_day_of_records_with_skewed_clocks_is_forgotten_in_time():
         assert counts.total() == 6000
 
 
+class Overtaken(LevelCounts):
+    """Another thread takes a record of the next second right after each look at `latest`."""
+
+    def __init__(self):
+        self.next_second = {}
+        super().__init__()
+
+    @property
+    def latest(self):
+        found, self._latest = self._latest, (self._latest[1], self._latest[1] + 1, self.next_second)
+        return found
+
+    @latest.setter
+    def latest(self, new):
+        self._latest = new
+
+
+def test_a_record_is_not_counted_to_a_second_in_which_another_thread_is_already():
+    with FakeClock() as clock:
+        counts = Overtaken()
+        second = int(clock.time())
+        counts.latest = (second, second + 1, {})
+        counts.take(clock.time(), logging.INFO)
+        assert counts.next_second == {}
+        assert counts.total() == 1
+
+
 def test_levels_without_end_are_counted_as_the_standard_one_below():
     with FakeClock():
         counts = LevelCounts()
