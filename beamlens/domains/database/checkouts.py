@@ -67,7 +67,7 @@ class Checkouts:
         try:
             began, site = self.asking.pop(number, (perf_counter(), None))
             taken = perf_counter() - began
-            if self._leases.known(fairy):
+            if self._leases.closed or self._leases.known(fairy):  # closed: told for good, under somebody's wrapper
                 return
             connecting = _connecting(fairy, taken)
             queued = taken - connecting

@@ -34,6 +34,7 @@ class PoolTap:
     def __init__(self, pool: Any) -> None:
         self._pool = weakref.ref(pool)
         self._before: Callable[[], Any] | None = vars(pool).get("connect")
+        self._recreated_before: Callable[[], Any] | None = vars(pool).get("recreate")
         self.sinks: tuple[PoolSink, ...] = ()
 
     def __call__(self) -> Any:
@@ -54,11 +55,29 @@ class PoolTap:
 
     def recreate(self) -> Any:
         """What an engine calls as ``pool.recreate()``: the next pool has the same sinks."""
-        pool: Any = self._pool()
-        new = type(pool).recreate(pool)
+        new = self._recreate()
         for sink in self.sinks:
             add(new, sink)
         return new
+
+    def put_back(self, pool: Any) -> None:
+        """Take it away where it still stands."""
+        for name, mine, before in (
+            ("connect", self, self._before),
+            ("recreate", self.recreate, self._recreated_before),
+        ):
+            if vars(pool).get(name) != mine:
+                continue
+            if before is None:
+                delattr(pool, name)
+            else:
+                setattr(pool, name, before)
+
+    def _recreate(self) -> Any:
+        if self._recreated_before is not None:
+            return self._recreated_before()
+        pool: Any = self._pool()
+        return type(pool).recreate(pool)
 
     def _connect(self) -> Any:
         if self._before is not None:
@@ -84,11 +103,7 @@ def remove(pool: Any, sink: PoolSink) -> None:
         return
     tap.sinks = tuple(other for other in tap.sinks if other is not sink)
     if not tap.sinks:
-        vars(pool).pop("recreate", None)
-        if tap._before is None:  # noqa: SLF001 - of this module
-            del pool.connect
-        else:
-            pool.connect = tap._before  # noqa: SLF001
+        tap.put_back(pool)
 
 
 def is_tapped(pool: Any, sink: PoolSink) -> bool:

@@ -187,6 +187,47 @@ def test_who_wrapped_the_pool_after_us_keeps_working(engine):
     assert calls == [1]
 
 
+def test_a_pools_own_way_to_make_the_next_one_is_used_and_stays(engine):
+    made = []
+
+    def theirs():
+        made.append(type(pool).recreate(pool))
+        return made[-1]
+
+    pool = engine.pool
+    pool.recreate = theirs
+    recorder = QueryRecorder(engine)
+    recorder.install()
+    engine.dispose()
+    assert [engine.pool] == made
+    assert recorder.listening()
+    recorder.uninstall()
+    assert not {"connect", "recreate"} & set(vars(engine.pool))
+
+    pool = engine.pool
+    recorder.install()
+    pool.recreate = theirs
+    recorder.uninstall()
+    assert pool.recreate is theirs
+    assert "connect" not in vars(pool)
+
+
+def test_who_has_left_records_nothing_under_somebodys_wrapper(engine):
+    recorder = QueryRecorder(engine)
+    recorder.install()
+    ours = engine.pool.connect
+    engine.pool.connect = lambda: ours()
+    recorder.uninstall()
+    engine.dispose()
+    with engine.connect() as conn:
+        conn.execute(text("SELECT 1"))
+        assert recorder.holders() == []
+    assert (len(recorder.checkouts), recorder.statements_seen()) == (0, 0)
+    recorder.install()
+    recorder.uninstall()
+    assert "connect" not in vars(engine.pool)
+
+
 def test_who_holds_a_connection_is_known_by_its_line_until_it_is_given_back(engine, recorder):
     conn = engine.connect()
     (lease,) = recorder.holders()
