@@ -1,11 +1,12 @@
 """Stands before the functions of a dialect that hand a statement to the driver.
 
 SQLAlchemy has events there. But with a listener of a statement or a transaction on its engine every statement takes a
-slower way through SQLAlchemy, whatever the listener does: that alone costs as much as all that is done here.
+slower way through SQLAlchemy, whatever the listener does: that alone costs more than all that is done here.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -85,8 +86,10 @@ def is_heard(dialect: Any, wrap: Wrap) -> bool:
 
 def _wrapped(name: str, function: Any, wraps: tuple[Wrap, ...]) -> Any:
     if name != _WITHOUT:
-        for wrap in wraps:
-            function = wrap(function)
-        return function
-    heard = _wrapped("", lambda cursor, statement, _parameters, context: function(cursor, statement, context), wraps)
+        return _heard_by(wraps, function)
+    heard = _heard_by(wraps, lambda cursor, statement, _parameters, context: function(cursor, statement, context))
     return lambda cursor, statement, context=None: heard(cursor, statement, None, context)
+
+
+def _heard_by(wraps: tuple[Wrap, ...], execute: Execute) -> Execute:
+    return functools.reduce(lambda inner, wrap: wrap(inner), wraps, execute)

@@ -43,6 +43,7 @@ class Statements:
         self._failures = failures
         self._seen = itertools.count()
         self._locks_rows = dialect == "postgresql"
+        self._finish = self._make_finish()
 
     def hear(self, execute: Execute) -> Execute:  # noqa: C901
         """Make what stands before a function that sends a statement: see `execution`."""
@@ -51,12 +52,11 @@ class Statements:
         # A closure: what it needs is at hand, where `self` would be asked for it at each statement.
         lease_of, key, find, failures = self._leases.of, self._leases.key, self._sites.find, self._failures
         getframe, now, first_frame = _getframe, perf_counter, Connection.execute.__code__
-        finish, broke = self._make_finish(), self._broke
+        finish, broke = self._finish, self._broke
 
         def heard(cursor: Any, statement: str, parameters: Any, context: Any = None) -> Any:
             if context is None:  # nobody knows whose it is
                 return execute(cursor, statement, parameters, context)
-            conn: Any = None
             running: Any = None
             try:
                 conn = context.root_connection
@@ -84,7 +84,7 @@ class Statements:
             try:
                 answer = execute(cursor, statement, parameters, context)
             except BaseException as error:
-                broke(finish, lease, running, now(), error, conn, cursor, context)
+                broke(lease, running, now(), error, cursor, context)
                 raise
             ended = now()
             try:
@@ -125,13 +125,13 @@ class Statements:
         return finish
 
     def _broke(  # noqa: PLR0917
-        self, finish: Finish, lease: Lease, running: Running, now: float, error: BaseException,
-        conn: Any, cursor: Any, context: Any,
-    ) -> None:  # fmt: skip
+        self, lease: Lease, running: Running, now: float, error: BaseException, cursor: Any, context: Any
+    ) -> None:
         """A statement ended with an error."""
         try:
             if isinstance(error, Exception):
-                finish(lease, running, now, context, -1, error_kind(error), self._is_lost(error, conn, cursor))
+                lost = self._is_lost(error, context.root_connection, cursor)
+                self._finish(lease, running, now, context, -1, error_kind(error), lost)
             else:  # cancelled, interrupted: no fault of the database's
                 lease.running = None
         except Exception:  # noqa: BLE001
@@ -140,7 +140,7 @@ class Statements:
     def _tell(self, request: InboundRequest, context: Any, running: Running, now: float) -> None:
         """Tell a request of a statement: once, however many watch this engine."""
         text, site, began = running
-        if context is None or vars(context).setdefault(_TELLS, self) is self:
+        if vars(context).setdefault(_TELLS, self) is self:
             request.add_sql(now - began, self._prints.name(text), None if site is None else site.place)
 
     def _is_lost(self, error: Exception, conn: Any, cursor: Any) -> bool:

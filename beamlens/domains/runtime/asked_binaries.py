@@ -23,8 +23,8 @@ class AskedBinaries:
         """Who holds most binary memory: pid, binary, holder, binary_count, binary_memory_kb. One pass over the heap.
 
         Up to 2 s in slices of 2 ms, no collection. A holder is a module's variable, else the type of the container.
-        limit: at most 50. Refused (too_large) beyond 8 million memory blocks. Not
-        complete where the program has called gc.freeze(): what it froze is not seen.
+        limit: at most 50. Refused (too_large) beyond 8 million memory blocks. Not complete
+        where the program has called gc.freeze(): what it froze is not seen.
         """
         try:
             scan = self.watch.binaries.scan()

@@ -25,9 +25,11 @@ _SLEEPS = re.compile(r"\bsleep\(")
 
 def explain(sensor: SensorState) -> list[Evidence]:
     """Find the thread that burns the processor, then the line that it burns it in; 3 seconds."""
+    if sensor.metric != "gil_stall_ms":
+        return _hog(sensor)
     pauses.start()
     try:
-        hog = _hog(sensor)
+        hog = _hog(sensor)  # collections are timed meanwhile
         return _collections(sensor) or hog
     finally:
         pauses.stop()
@@ -35,8 +37,6 @@ def explain(sensor: SensorState) -> list[Evidence]:
 
 def _collections(sensor: SensorState) -> list[Evidence]:
     """Stalls that are runs of the collector, in whatever thread they fall."""
-    if sensor.metric != "gil_stall_ms":
-        return []
     longest = max(pauses.recent(_RECENT), key=lambda pause: pause.lasted, default=None)
     if longest is None or longest.lasted * 1e3 < _COVERED * sensor.value:
         return []

@@ -147,32 +147,33 @@ def test_types_are_sorted_capped_and_their_growth_is_told(domain):
     del kept
 
 
-def test_a_heap_of_ordinary_size_is_counted_exactly_and_a_large_one_estimated(monkeypatch):
+@pytest.fixture
+def held_5000(monkeypatch):
+    """A program that holds 5000 objects of a class of its own; the class's name."""
     module = types.ModuleType("a_program")
     module.__file__ = "/app/a_program.py"
     monkeypatch.setitem(sys.modules, "a_program", module)
     cls = type("Held", (), {"__module__": "a_program"})
     module.held = [cls() for _ in range(5000)]
+    return "a_program.Held"
+
+
+def test_a_heap_of_ordinary_size_is_counted_exactly_and_a_large_one_estimated(monkeypatch, held_5000):
     monkeypatch.setattr(census, "_MOST_BLOCKS", 10**9)
     monkeypatch.setattr(gc, "get_freeze_count", lambda: 0)  # the tests' own process has frozen what it began with
     exact = census.take()
     monkeypatch.setattr(census, "_MOST_BLOCKS", 0)
     estimated = census.take()
     assert (exact.exact, estimated.exact) == (True, False)
-    assert exact.of("a_program.Held") == 5000
-    assert round(estimated.of("a_program.Held")) == 5000
+    assert exact.of(held_5000) == 5000
+    assert round(estimated.of(held_5000)) == 5000
 
 
-def test_what_the_program_has_frozen_is_counted_too(monkeypatch):
-    module = types.ModuleType("a_program")
-    module.__file__ = "/app/a_program.py"
-    monkeypatch.setitem(sys.modules, "a_program", module)
-    cls = type("Held", (), {"__module__": "a_program"})
-    module.held = [cls() for _ in range(5000)]
+def test_what_the_program_has_frozen_is_counted_too(monkeypatch, held_5000):
     monkeypatch.setattr(census, "_MOST_BLOCKS", 10**9)
     gc.freeze()
     found = census.take()
-    assert (round(found.of("a_program.Held")), found.exact) == (5000, False)
+    assert (round(found.of(held_5000)), found.exact) == (5000, False)
 
 
 def test_the_youngest_objects_are_told_by_type(domain):
